@@ -22,7 +22,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // protox's own encoding: prost-types would drop the custom options.
     std::fs::write(out_dir.join("descriptor.binpb"), compiler.encode_file_descriptor_set())?;
     let files = prost_types::FileDescriptorSet::decode(compiler.encode_file_descriptor_set().as_slice())?;
+    let services = std::env::var_os("CARGO_FEATURE_SERVICES").is_some();
     tonic_prost_build::configure()
+        .build_client(services)
+        .build_server(services)
         // The map travels through the control plane unread: shared, not copied.
         .bytes(".veltrix.v1")
         .compile_fds(files)?;

@@ -6,7 +6,7 @@
 /// Package `veltrix.v1`. The comments are those of the .proto files.
 pub mod v1 {
     #![allow(missing_docs, unreachable_pub, clippy::all)]
-    tonic::include_proto!("veltrix.v1");
+    include!(concat!(env!("OUT_DIR"), "/veltrix.v1.rs"));
 }
 
 /// The compiled .proto files with their imports, options and comments: a serialized `google.protobuf.FileDescriptorSet`.

@@ -1,0 +1,313 @@
+//! From the bytes of a RouteMap to a route table.
+//!
+//! Two steps: `decode` walks the bytes once per kind of thing and fills the flat arrays; then [`Compiler`] files every route under
+//! its types. All memory is kept from compile to compile, so that a stream of updates of the same size allocates next to nothing.
+
+use crate::condition::ConditionIndex;
+use crate::decode::Decoder;
+use crate::fault::{Fault, Reason, Refused};
+use crate::table::{Candidate, DestinationIndex, KeyKind, PrefixLength, RouteIndex, RouteTable, Slot, Text};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use prost::Message as _;
+use std::hash::{BuildHasher, Hasher};
+use veltrix_proto::v1::RouteMap;
+
+/// Compiles RouteMaps, one after the other, into memory that is used again and again.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    scratch: Scratch,
+    spare: Vec<RouteTable>,
+}
+
+/// Compiles one map; for tools and tests. It takes the same road as the bytes of a map do.
+///
+/// # Errors
+/// Every reason that the map is refused for.
+pub fn compile(map: &RouteMap) -> Result<RouteTable, Refused> {
+    Compiler::new().compile(&map.encode_to_vec())
+}
+
+impl Compiler {
+    /// Tables that are kept for their memory: one is in force, one drains, one is being compiled.
+    const SPARE_MAX: usize = 2;
+
+    /// Without memory yet.
+    pub fn new() -> Self {
+        Compiler::default()
+    }
+
+    /// Compiles a serialized [`RouteMap`].
+    ///
+    /// # Errors
+    /// Every reason that the map is refused for. Nothing remains of it here.
+    pub fn compile(&mut self, route_map: &[u8]) -> Result<RouteTable, Refused> {
+        let mut table = self.spare.pop().unwrap_or_default();
+        table.clear();
+        self.scratch.clear();
+        table.usage.bytes = route_map.len() as u64;
+        Decoder::new(&mut table, &mut self.scratch).decode(route_map);
+        let reasons = std::mem::take(&mut self.scratch.reasons);
+        if !reasons.reasons.is_empty() {
+            self.recycle(table);
+            return Err(Refused { reasons: reasons.reasons, omitted: reasons.omitted });
+        }
+        file_by_type(&mut table, &mut self.scratch);
+        table.usage.header_names = table.conditions.header_names.len() as u64;
+        Ok(table)
+    }
+
+    /// Takes back the memory of a table that nobody routes by any more.
+    pub fn recycle(&mut self, table: RouteTable) {
+        if self.spare.len() < Compiler::SPARE_MAX {
+            self.spare.push(table);
+        }
+    }
+}
+
+/// What compiling needs besides the table itself.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) reasons: Reasons,
+    pub(crate) path: Vec<Segment>,
+    /// The texts of types and prefixes; the table keeps them in its index only.
+    pub(crate) texts: String,
+    pub(crate) exact: Vec<Text>,
+    pub(crate) prefixes: Vec<Text>,
+    pub(crate) fan_out: Vec<DestinationIndex>,
+    pub(crate) postings: Vec<Posting>,
+    pub(crate) any: Vec<(u32, Candidate)>,
+    pub(crate) destinations: Interned,
+    pub(crate) topics: Interned,
+    pub(crate) source_topics: Interned,
+    pub(crate) routes: Interned,
+    pub(crate) tenants: Interned,
+    pub(crate) header_names: Interned,
+    pub(crate) predicates: Interned,
+    pub(crate) fan_outs: Interned,
+    pub(crate) tenant_ids: Vec<Text>,
+    pub(crate) source_topic_texts: Vec<Text>,
+    keys: Vec<Key>,
+    keys_by_text: Interned,
+    lengths: Vec<(u32, PrefixLength)>,
+}
+
+/// One step of the way from the map to the field that is being read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub(crate) field: &'static str,
+    pub(crate) index: Option<u32>,
+}
+
+/// One route under one of its types.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Posting {
+    pub(crate) space: u32,
+    pub(crate) text: Text,
+    pub(crate) candidate: Candidate,
+    /// Place among the keys; found when all postings are known.
+    pub(crate) key: u32,
+}
+
+/// A type or prefix of one slot, and the routes that are about it.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    space: u32,
+    text: Text,
+    candidate: Candidate,
+    count: u32,
+    /// The run of candidates of a key that has several, and how many of them are in place.
+    first: u32,
+    placed: u32,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Reasons {
+    reasons: Vec<Reason>,
+    omitted: usize,
+}
+
+impl Reasons {
+    pub(crate) fn add(&mut self, path: &[Segment], fault: Fault) {
+        if self.reasons.len() >= Refused::REASONS_MAX {
+            self.omitted += 1;
+            return;
+        }
+        let mut text = String::new();
+        for segment in path {
+            if !text.is_empty() {
+                text.push('.');
+            }
+            text.push_str(segment.field);
+            if let Some(index) = segment.index {
+                text.push_str(&format!("[{index}]"));
+            }
+        }
+        self.reasons.push(Reason { path: text, fault });
+    }
+}
+
+/// Finds what was seen before by its hash. The caller keeps the things and says which of two are the same.
+#[derive(Debug, Default)]
+pub(crate) struct Interned {
+    seen: HashTable<(u64, u32)>,
+}
+
+impl Interned {
+    /// The index of the thing with this hash that `is_it`, or `Err` after `next` was noted as its index.
+    pub(crate) fn find_or_add(&mut self, hash: u64, next: usize, is_it: impl Fn(u32) -> bool) -> Result<u32, u32> {
+        if let Some(found) = self.find(hash, is_it) {
+            return Ok(found);
+        }
+        let next = next as u32;
+        self.seen.insert_unique(hash, (hash, next), |(hash, _)| *hash);
+        Err(next)
+    }
+
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        self.seen.find(hash, |(other, index)| *other == hash && is_it(*index)).map(|(_, index)| *index)
+    }
+}
+
+pub(crate) fn hash_of(write: impl FnOnce(&mut dyn Hasher)) -> u64 {
+    let mut hasher = FixedState::with_seed(0).build_hasher();
+    write(&mut hasher);
+    hasher.finish()
+}
+
+pub(crate) fn hash_text(text: &str) -> u64 {
+    hash_of(|hasher| hasher.write(text.as_bytes()))
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.reasons = Reasons::default();
+        self.path.clear();
+        self.texts.clear();
+        self.postings.clear();
+        self.any.clear();
+        self.tenant_ids.clear();
+        self.source_topic_texts.clear();
+        self.keys.clear();
+        self.lengths.clear();
+        for interned in [
+            &mut self.destinations,
+            &mut self.topics,
+            &mut self.source_topics,
+            &mut self.routes,
+            &mut self.tenants,
+            &mut self.header_names,
+            &mut self.predicates,
+            &mut self.fan_outs,
+            &mut self.keys_by_text,
+        ] {
+            interned.seen.clear();
+        }
+    }
+}
+
+/// Builds the indexes: every posting under its key, the routes of any type per slot, and where each slot's things are.
+fn file_by_type(table: &mut RouteTable, scratch: &mut Scratch) {
+    gather_keys(scratch);
+    table.types.reset(scratch.keys.len());
+    place_candidates(table, scratch);
+    for key in &scratch.keys {
+        let payload = match key.count {
+            1 => key.candidate.payload(),
+            count => Candidate::payload_of_many(key.first, count),
+        };
+        table.types.insert(key.space, key.text.bytes_of(&scratch.texts), payload);
+    }
+    describe_slots(table, scratch);
+    table.slot_by_tenant.reset(scratch.tenant_ids.len());
+    for (slot, id) in (1..).zip(&scratch.tenant_ids) {
+        table.slot_by_tenant.insert(0, id.bytes_of(&scratch.texts), [slot, 0, 0]);
+    }
+    table.source_by_topic.reset(scratch.source_topic_texts.len());
+    // The first rule is that of topics which the map does not name.
+    for (rule, topic) in (1..).zip(&scratch.source_topic_texts) {
+        table.source_by_topic.insert(0, topic.bytes_of(&scratch.texts), [rule, 0, 0]);
+    }
+}
+
+/// Finds the distinct keys, and says in each posting which one is its own.
+fn gather_keys(scratch: &mut Scratch) {
+    let Scratch { keys, keys_by_text, postings, texts, lengths, .. } = scratch;
+    for posting in postings.iter_mut() {
+        let text = posting.text.bytes_of(texts);
+        let hash = hash_of(|hasher| {
+            hasher.write_u32(posting.space);
+            hasher.write(text);
+        });
+        let same = |index: u32| {
+            keys.get(index as usize).is_some_and(|key| key.space == posting.space && key.text.bytes_of(texts) == text)
+        };
+        let Posting { space, text: key_text, candidate, .. } = *posting;
+        match keys_by_text.find_or_add(hash, keys.len(), same) {
+            Ok(known) => {
+                posting.key = known;
+                if let Some(key) = keys.get_mut(known as usize) {
+                    key.count += 1;
+                }
+                continue;
+            }
+            Err(new) => {
+                posting.key = new;
+                keys.push(Key { space, text: key_text, candidate, count: 1, first: 0, placed: 0 });
+            }
+        }
+        if space & 1 == KeyKind::Prefix as u32
+            && let (Ok(len), Some(last)) = (u16::try_from(text.len()), text.last())
+        {
+            lengths.push((space >> 1, PrefixLength { len, last: *last }));
+        }
+    }
+}
+
+/// Lays the candidates of keys with several of them side by side, in the order of the map.
+fn place_candidates(table: &mut RouteTable, scratch: &mut Scratch) {
+    let mut total = 0;
+    for key in scratch.keys.iter_mut().filter(|key| key.count > 1) {
+        key.first = total;
+        total += key.count;
+    }
+    let vacant = Candidate { route: RouteIndex(0), condition: ConditionIndex::ALWAYS, fan_out: 0 };
+    table.candidates.resize(total as usize, vacant);
+    for posting in &scratch.postings {
+        let Some(key) = scratch.keys.get_mut(posting.key as usize).filter(|key| key.count > 1) else { continue };
+        if let Some(place) = table.candidates.get_mut((key.first + key.placed) as usize) {
+            *place = posting.candidate;
+            key.placed += 1;
+        }
+    }
+}
+
+fn describe_slots(table: &mut RouteTable, scratch: &mut Scratch) {
+    table.slots.resize(scratch.tenant_ids.len() + 1, Slot::default());
+    for posting in scratch.postings.iter().filter(|posting| posting.space & 1 == KeyKind::Exact as u32) {
+        if let Some(slot) = table.slots.get_mut((posting.space >> 1) as usize) {
+            slot.has_exact = true;
+        }
+    }
+    scratch.lengths.sort_unstable();
+    scratch.lengths.dedup();
+    for (slot, length) in &scratch.lengths {
+        if let Some(slot) = table.slots.get_mut(*slot as usize) {
+            if slot.prefix_lengths == 0 {
+                slot.first_prefix_length = table.prefix_lengths.len() as u32;
+            }
+            slot.prefix_lengths += 1;
+            table.prefix_lengths.push(*length);
+        }
+    }
+    // Slots come one after the other, so each one's routes for any type stand side by side.
+    for (slot, candidate) in &scratch.any {
+        if let Some(slot) = table.slots.get_mut(*slot as usize) {
+            if slot.any == 0 {
+                slot.first_any = table.candidates.len() as u32;
+            }
+            slot.any += 1;
+            table.candidates.push(*candidate);
+        }
+    }
+}

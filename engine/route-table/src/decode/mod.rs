@@ -1,0 +1,434 @@
+//! Walks the bytes of a RouteMap into the flat arrays of a table, and notes every reason to refuse it.
+//!
+//! Each kind of thing is read in a walk of its own over the outermost message, so that what a reference names is known when the
+//! reference is read, in whatever order an encoder wrote them. The first walk counts: nothing is stored of a map that is beyond a
+//! limit, however many things a few bytes may claim to hold.
+//!
+//! Reading goes on after a fault, so that people see all of them. Field names in paths are those of `route_map.proto`.
+
+mod conditions;
+mod fields;
+
+use crate::compile::{Posting, Scratch, hash_of, hash_text};
+use crate::condition::{ConditionIndex, range};
+use crate::fault::Fault;
+use crate::limits;
+use crate::table::{
+    Candidate, DestinationRow, FanOut, KeyKind, Origin, RouteIndex, RouteRow, RouteTable, SourceRule, Text, Unmatched,
+    space,
+};
+use crate::wire::{Field, Reader};
+use fields::routes_of;
+
+pub(crate) struct Decoder<'c> {
+    table: &'c mut RouteTable,
+    scratch: &'c mut Scratch,
+    /// Nodes of the condition that is being read.
+    condition_nodes: u64,
+}
+
+/// What a route that is being read says so far.
+#[derive(Default)]
+struct RouteFields<'a> {
+    id: Option<&'a str>,
+    types: Option<Reader<'a>>,
+    when: Option<Reader<'a>>,
+    on_absent: Option<u64>,
+    to: u64,
+}
+
+const NAME: u32 = 1;
+const SOURCES: u32 = 2;
+const DESTINATIONS: u32 = 3;
+const ROUTES: u32 = 4;
+const TENANTS: u32 = 5;
+const UNMATCHED: u32 = 6;
+
+impl<'c> Decoder<'c> {
+    pub(crate) fn new(table: &'c mut RouteTable, scratch: &'c mut Scratch) -> Self {
+        Decoder { table, scratch, condition_nodes: 0 }
+    }
+
+    /// Fills the table, or notes reasons.
+    pub(crate) fn decode(&mut self, map: &[u8]) {
+        if map.is_empty() {
+            return self.refuse(Fault::EmptyMap);
+        }
+        if self.is_over(&limits::MAP_BYTES, map.len() as u64) {
+            return;
+        }
+        let reader = Reader::new(map);
+        let Some(unmatched) = self.count(reader) else { return };
+        let header = |this: &mut Self, name: &str| Origin::Header(this.keep(name));
+        let default = SourceRule { event_type: header(self, "ce_type"), tenant: header(self, "ce_tenant") };
+        self.table.sources.push(default);
+        self.each_of(reader, SOURCES, "sources", |this, source, _| this.source(source, default));
+        self.each_of(reader, DESTINATIONS, "destinations", |this, destination, _| this.destination(destination));
+        if let Some(unmatched) = unmatched {
+            self.within("unmatched", None, |this| this.unmatched(unmatched));
+        }
+        self.each_of(reader, ROUTES, "routes", |this, route, _| this.route(route, 0));
+        self.each_of(reader, TENANTS, "tenants", |this, tenant, index| this.tenant(tenant, index + 1));
+    }
+
+    /// The first walk: how much of everything there is. `None` if the map is not worth another one.
+    fn count<'a>(&mut self, reader: Reader<'a>) -> Option<Option<Reader<'a>>> {
+        let (mut sources, mut destinations, mut routes, mut tenants) = (0u64, 0u64, 0u64, 0u64);
+        let (mut name, mut unmatched) = (None, None);
+        let mut readable = true;
+        let mut rest = reader;
+        while let Some(field) = rest.next() {
+            let field = match field {
+                Ok(field) => field,
+                Err(fault) => {
+                    readable = false;
+                    self.refuse(Fault::Wire(fault));
+                    continue;
+                }
+            };
+            match field.number {
+                NAME => self.text("name", &mut name, field),
+                SOURCES => sources += 1,
+                DESTINATIONS => destinations += 1,
+                ROUTES => routes += 1,
+                TENANTS => {
+                    tenants += 1;
+                    routes += routes_of(field);
+                }
+                UNMATCHED => self.message("unmatched", &mut unmatched, field),
+                number => self.refuse(Fault::UnknownField { message: "RouteMap", number }),
+            }
+        }
+        if !readable {
+            return None;
+        }
+        if self.required("name", name) {
+            self.table.name = self.keep(name.unwrap_or_default());
+        }
+        for (count, what) in [(destinations, "destinations"), (routes, "routes")] {
+            if count == 0 {
+                self.refuse(Fault::Without(what));
+            }
+        }
+        let over = [
+            self.is_over(&limits::SOURCES, sources),
+            self.is_over(&limits::DESTINATIONS, destinations),
+            self.is_over(&limits::ROUTES, routes),
+            self.is_over(&limits::TENANTS, tenants),
+        ];
+        let usage = &mut self.table.usage;
+        (usage.sources, usage.destinations, usage.routes, usage.tenants) = (sources, destinations, routes, tenants);
+        (!over.contains(&true)).then_some(unmatched)
+    }
+
+    fn source(&mut self, source: Reader<'_>, default: SourceRule) {
+        let (mut topic, mut event_type, mut tenant) = (None, None, None);
+        self.each_field(source, |this, field| match field.number {
+            1 => this.text("topic", &mut topic, field),
+            2 => this.message("event_type", &mut event_type, field),
+            3 => this.message("tenant", &mut tenant, field),
+            number => this.refuse(Fault::UnknownField { message: "Source", number }),
+        });
+        let mut rule = default;
+        if let Some(origin) = event_type {
+            self.within("event_type", None, |this| this.origin(origin, &mut rule.event_type));
+        }
+        if let Some(origin) = tenant {
+            self.within("tenant", None, |this| this.origin(origin, &mut rule.tenant));
+        }
+        self.table.sources.push(rule);
+        let topic = topic.unwrap_or_default();
+        self.within("topic", None, |this| this.topic_name(topic));
+        let text = self.note(topic);
+        let Scratch { source_topics, source_topic_texts, texts, .. } = &mut *self.scratch;
+        let same =
+            |index: u32| source_topic_texts.get(index as usize).is_some_and(|text: &Text| text.of(texts) == topic);
+        let known = source_topics.find_or_add(hash_text(topic), source_topic_texts.len(), same);
+        source_topic_texts.push(text);
+        self.refuse_taken("topic", "source topic", topic, known);
+    }
+
+    fn origin(&mut self, origin: Reader<'_>, rule: &mut Origin) {
+        let mut kind = None;
+        self.each_field(origin, |this, field| match field.number {
+            1 => {
+                let mut name = None;
+                this.text("header", &mut name, field);
+                this.required("header", name);
+                let name = this.keep(name.unwrap_or_default());
+                this.once("header", &mut kind, Origin::Header(name));
+            }
+            2 => this.within("part", None, |this| match field.number_value() {
+                Ok(1) => this.once("part", &mut kind, Origin::Key),
+                Ok(2) => this.once("part", &mut kind, Origin::Topic),
+                Ok(part @ (3 | 4)) => this.refuse(Fault::PartNotAllowed {
+                    part: if part == 3 { "the event type" } else { "the tenant" },
+                    instead: "it is what this field finds; name a header, KEY, TOPIC or a constant",
+                }),
+                Ok(value) => this.refuse(Fault::UnknownEnum { name: "RecordPart", value }),
+                Err(fault) => this.refuse(Fault::Wire(fault)),
+            }),
+            3 => {
+                let mut text = None;
+                this.text("constant", &mut text, field);
+                let text = this.keep(text.unwrap_or_default());
+                this.once("constant", &mut kind, Origin::Constant(text));
+            }
+            number => this.refuse(Fault::UnknownField { message: "Origin", number }),
+        });
+        match kind {
+            Some(kind) => *rule = kind,
+            None => self.refuse(Fault::Missing),
+        }
+    }
+
+    fn destination(&mut self, destination: Reader<'_>) {
+        let (mut id, mut kafka, mut topic) = (None, None, None);
+        self.each_field(destination, |this, field| match field.number {
+            1 => this.text("id", &mut id, field),
+            2 => this.message("kafka", &mut kafka, field),
+            number => this.refuse(Fault::UnknownField { message: "Destination", number }),
+        });
+        let id_given = self.required("id", id);
+        match kafka {
+            None => self.refuse_at("kafka", Fault::Missing),
+            Some(kafka) => self.within("kafka", None, |this| {
+                this.each_field(kafka, |this, field| match field.number {
+                    1 => this.text("topic", &mut topic, field),
+                    number => this.refuse(Fault::UnknownField { message: "KafkaTopic", number }),
+                });
+                let topic = topic.unwrap_or_default();
+                this.within("topic", None, |this| this.topic_name(topic));
+            }),
+        }
+        let (id, topic) = (id.unwrap_or_default(), topic.unwrap_or_default());
+        let row = DestinationRow { id: self.keep(id), topic: self.keep(topic) };
+        let RouteTable { destinations: rows, texts, .. } = &mut *self.table;
+        let same_id = |index: u32| rows.get(index as usize).is_some_and(|row| row.id.of(texts) == id);
+        let same_topic = |index: u32| rows.get(index as usize).is_some_and(|row| row.topic.of(texts) == topic);
+        let id_known = self.scratch.destinations.find_or_add(hash_text(id), rows.len(), same_id);
+        let topic_known = self.scratch.topics.find_or_add(hash_text(topic), rows.len(), same_topic);
+        rows.push(row);
+        if id_given {
+            self.refuse_taken("id", "destination", id, id_known);
+        }
+        if !topic.is_empty() {
+            self.within("kafka", None, |this| this.refuse_taken("topic", "destination's topic", topic, topic_known));
+        }
+    }
+
+    fn unmatched(&mut self, unmatched: Reader<'_>) {
+        let mut policy = None;
+        self.each_field(unmatched, |this, field| match field.number {
+            1 => this.empty_message("drop", field, &mut policy, Unmatched::Drop),
+            2 => this.empty_message("dead_letter", field, &mut policy, Unmatched::DeadLetter),
+            3 => {
+                let mut id = None;
+                this.text("destination", &mut id, field);
+                let Some(id) = id else { return };
+                match this.destination_of(id) {
+                    Some(index) => this.once("destination", &mut policy, Unmatched::Destination(index)),
+                    None => this.refuse_at("destination", Fault::UnknownDestination { id: id.to_owned() }),
+                }
+            }
+            number => this.refuse(Fault::UnknownField { message: "Unmatched", number }),
+        });
+        self.table.unmatched = policy.unwrap_or_default();
+    }
+
+    fn tenant(&mut self, tenant: Reader<'_>, slot: u32) {
+        let (mut id, mut labels, mut routes) = (None, 0u64, 0u32);
+        self.each_field(tenant, |this, field| match field.number {
+            1 => this.text("id", &mut id, field),
+            2 => {
+                this.within("labels", Some(labels as u32), |this| this.label(field));
+                labels += 1;
+            }
+            3 => {
+                this.within("routes", Some(routes), |this| match field.message() {
+                    Ok(route) => this.route(route, slot),
+                    Err(fault) => this.refuse(Fault::Wire(fault)),
+                });
+                routes += 1;
+            }
+            number => this.refuse(Fault::UnknownField { message: "Tenant", number }),
+        });
+        self.is_over(&limits::LABELS_PER_TENANT, labels);
+        let given = self.required("id", id);
+        let id = id.unwrap_or_default();
+        let text = self.note(id);
+        let Scratch { tenants, tenant_ids, texts, .. } = &mut *self.scratch;
+        let same = |index: u32| tenant_ids.get(index as usize).is_some_and(|text: &Text| text.of(texts) == id);
+        let known = tenants.find_or_add(hash_text(id), tenant_ids.len(), same);
+        tenant_ids.push(text);
+        if given {
+            self.refuse_taken("id", "tenant", id, known);
+        }
+    }
+
+    /// Labels say which engines want a tenant; the table has no use for them, but a map with broken ones is refused all the same.
+    fn label(&mut self, field: Field<'_>) {
+        let (mut key, mut value) = (None, None);
+        match field.message() {
+            Ok(label) => self.each_field(label, |this, field| match field.number {
+                1 => this.text("key", &mut key, field),
+                2 => this.text("value", &mut value, field),
+                number => this.refuse(Fault::UnknownField { message: "Tenant.LabelsEntry", number }),
+            }),
+            Err(fault) => self.refuse(Fault::Wire(fault)),
+        }
+    }
+
+    fn route(&mut self, route: Reader<'_>, slot: u32) {
+        let mut fields = RouteFields::default();
+        self.scratch.fan_out.clear();
+        self.each_field(route, |this, field| match field.number {
+            1 => this.text("id", &mut fields.id, field),
+            2 => this.message("types", &mut fields.types, field),
+            3 => this.message("when", &mut fields.when, field),
+            4 => {
+                this.within("to", Some(fields.to as u32), |this| this.route_to(field));
+                fields.to += 1;
+            }
+            5 => this.number("on_absent", &mut fields.on_absent, field),
+            number => this.refuse(Fault::UnknownField { message: "Route", number }),
+        });
+        let route = RouteIndex(self.table.routes.len() as u32);
+        self.route_row(&fields);
+        if fields.to == 0 {
+            self.refuse_at("to", Fault::Missing);
+        }
+        self.is_over(&limits::DESTINATIONS_PER_ROUTE, fields.to);
+        let fan_out = self.fan_out();
+        let mut condition = ConditionIndex::ALWAYS;
+        if let Some(when) = fields.when {
+            self.condition_nodes = 0;
+            condition = ConditionIndex(self.table.conditions.nodes.len() as u32);
+            self.within("when", None, |this| this.condition(when, 1));
+            if self.condition_nodes > limits::CONDITION_NODES.max {
+                let observed = self.condition_nodes;
+                self.within("when", None, |this| this.is_over(&limits::CONDITION_NODES, observed));
+            }
+        }
+        let candidate = Candidate { route, condition, fan_out };
+        match fields.types {
+            Some(types) => self.within("types", None, |this| this.types(types, slot, candidate)),
+            None => self.refuse_at("types", Fault::Missing),
+        }
+    }
+
+    fn route_row(&mut self, fields: &RouteFields<'_>) {
+        let given = self.required("id", fields.id);
+        let id = fields.id.unwrap_or_default();
+        let dead_letter_if_absent = match fields.on_absent {
+            None | Some(0 | 1) => false,
+            Some(2) => true,
+            Some(value) => {
+                self.refuse_at("on_absent", Fault::UnknownEnum { name: "OnAbsent", value });
+                false
+            }
+        };
+        let row = RouteRow { id: self.keep(id), dead_letter_if_absent };
+        let RouteTable { routes: rows, texts, .. } = &mut *self.table;
+        let same = |index: u32| rows.get(index as usize).is_some_and(|row| row.id.of(texts) == id);
+        let known = self.scratch.routes.find_or_add(hash_text(id), rows.len(), same);
+        rows.push(row);
+        if given {
+            self.refuse_taken("id", "route", id, known);
+        }
+    }
+
+    fn route_to(&mut self, field: Field<'_>) {
+        let id = match field.text() {
+            Ok(id) => id,
+            Err(fault) => return self.refuse(Fault::Wire(fault)),
+        };
+        match self.destination_of(id) {
+            // Named twice is delivered once.
+            Some(index) if self.scratch.fan_out.contains(&index) => {}
+            Some(index) if self.scratch.fan_out.len() as u64 <= limits::DESTINATIONS_PER_ROUTE.max => {
+                self.scratch.fan_out.push(index);
+            }
+            Some(_) => {}
+            None => self.refuse(Fault::UnknownDestination { id: id.to_owned() }),
+        }
+    }
+
+    /// The number of the list of destinations that was just read.
+    fn fan_out(&mut self) -> u32 {
+        let list = &self.scratch.fan_out;
+        let hash = hash_of(|hasher| list.iter().for_each(|index| hasher.write_u16(index.0)));
+        let RouteTable { fan_outs, fan_out_destinations, .. } = &mut *self.table;
+        let same = |index: u32| {
+            let FanOut { first, count } = fan_outs.get(index as usize).copied().unwrap_or_default();
+            fan_out_destinations.get(range(first, count)) == Some(list)
+        };
+        self.scratch.fan_outs.find_or_add(hash, fan_outs.len(), same).unwrap_or_else(|new| {
+            fan_outs.push(FanOut { first: fan_out_destinations.len() as u32, count: list.len() as u32 });
+            fan_out_destinations.extend_from_slice(list);
+            new
+        })
+    }
+
+    /// Files a route under its types. A type that a prefix of the same route covers is left out, so that no event meets a route
+    /// twice.
+    fn types(&mut self, types: Reader<'_>, slot: u32, candidate: Candidate) {
+        self.scratch.exact.clear();
+        self.scratch.prefixes.clear();
+        let (mut any, mut exact, mut prefixes) = (None, 0u32, 0u32);
+        self.each_field(types, |this, field| match field.number {
+            1 => {
+                this.within("exact", Some(exact), |this| this.type_text(field, KeyKind::Exact));
+                exact += 1;
+            }
+            2 => {
+                this.within("prefixes", Some(prefixes), |this| this.type_text(field, KeyKind::Prefix));
+                prefixes += 1;
+            }
+            3 => match field.flag() {
+                Ok(value) => this.once("any", &mut any, value),
+                Err(fault) => this.refuse_at("any", Fault::Wire(fault)),
+            },
+            number => this.refuse(Fault::UnknownField { message: "EventTypes", number }),
+        });
+        self.is_over(&limits::TYPES_PER_ROUTE, u64::from(exact) + u64::from(prefixes));
+        if any == Some(true) {
+            return self.scratch.any.push((slot, candidate));
+        }
+        if exact == 0 && prefixes == 0 {
+            return self.refuse(Fault::Missing);
+        }
+        let Scratch { texts, exact, prefixes, postings, .. } = &mut *self.scratch;
+        let bytes = |text: &Text| text.bytes_of(texts);
+        prefixes.sort_unstable_by(|a, b| bytes(a).cmp(bytes(b)));
+        prefixes.dedup_by(|later, kept| bytes(later).starts_with(bytes(kept)));
+        exact.sort_unstable_by(|a, b| bytes(a).cmp(bytes(b)));
+        exact.dedup_by(|a, b| bytes(a) == bytes(b));
+        // Of prefixes none of which covers another, only the last one that is not greater can cover a type.
+        exact.retain(|text| {
+            let after = prefixes.partition_point(|prefix| bytes(prefix) <= bytes(text));
+            let nearest = after.checked_sub(1).and_then(|at| prefixes.get(at));
+            !nearest.is_some_and(|prefix| bytes(text).starts_with(bytes(prefix)))
+        });
+        let posting = |kind| move |text: &Text| Posting { space: space(slot, kind), text: *text, candidate, key: 0 };
+        postings.extend(exact.iter().map(posting(KeyKind::Exact)));
+        postings.extend(prefixes.iter().map(posting(KeyKind::Prefix)));
+    }
+
+    fn type_text(&mut self, field: Field<'_>, kind: KeyKind) {
+        let text = match field.text() {
+            Ok(text) => text,
+            Err(fault) => return self.refuse(Fault::Wire(fault)),
+        };
+        if text.is_empty() {
+            return self.refuse(Fault::EmptyText { instead: "for every type, say `any: true`" });
+        }
+        if !self.is_over(&limits::ID_BYTES, text.len() as u64) {
+            let text = self.note(text);
+            match kind {
+                KeyKind::Exact => self.scratch.exact.push(text),
+                KeyKind::Prefix => self.scratch.prefixes.push(text),
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a RouteMap was refused.
+
+use crate::limits::Limit;
+
+/// Every reason that a map was refused, not just the first: an operator mends them in one pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// In the order of the map's bytes; never empty, at most [`Refused::REASONS_MAX`].
+    pub reasons: Vec<Reason>,
+    /// How many more there were. A map of a million routes with one mistake in each gives a readable answer, not a second
+    /// million of messages.
+    pub omitted: usize,
+}
+
+impl Refused {
+    /// How many reasons are told in full.
+    pub const REASONS_MAX: usize = 200;
+}
+
+impl std::error::Error for Refused {}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.reasons.len() + self.omitted;
+        write!(f, "the RouteMap is refused for {count} reason{}", if count == 1 { "" } else { "s" })?;
+        self.reasons.iter().try_for_each(|reason| write!(f, "; {reason}"))?;
+        if self.omitted > 0 {
+            write!(f, "; and {} more", self.omitted)?;
+        }
+        Ok(())
+    }
+}
+
+/// One reason, and the field that is to blame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// In the words of the RouteMap: `tenants[2].routes[0].when.all.conditions[1].predicate`. Empty for the whole map.
+    pub path: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        self.fault.fmt(f)
+    }
+}
+
+/// What can be wrong with a field of a RouteMap.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum Fault {
+    #[error(
+        "the RouteMap is empty (0 bytes), and would drop every event; to drop them on purpose, send a map with a route"
+    )]
+    EmptyMap,
+    #[error("must be set")]
+    Missing,
+    #[error("has no {0}, so that no event could be delivered")]
+    Without(&'static str),
+    #[error("is not a serialized RouteMap: {0}")]
+    Wire(WireFault),
+    #[error(
+        "field number {number} of {message} is unknown here; a newer engine may know it, this one would route wrongly without it"
+    )]
+    UnknownField { message: &'static str, number: u32 },
+    #[error("is given twice")]
+    GivenTwice,
+    #[error("{value} is no value that is known here for {name}")]
+    UnknownEnum { name: &'static str, value: u64 },
+    #[error("{observed} is beyond the limit `{}` of {}: {}", limit.name, limit.max, limit.meaning)]
+    OverLimit { limit: &'static Limit, observed: u64 },
+    #[error("`{id}` is taken by another {what}; every {what} of a map has a name of its own")]
+    Taken { what: &'static str, id: String },
+    #[error("`{id}` is no destination of this map; declare it under `destinations`")]
+    UnknownDestination { id: String },
+    #[error(
+        "`{topic}` can't be the name of a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`, and not `.` or `..`"
+    )]
+    InvalidTopic { topic: String },
+    #[error("must not be empty; {instead}")]
+    EmptyText { instead: &'static str },
+    #[error("{part} can't be used here; {instead}")]
+    PartNotAllowed { part: &'static str, instead: &'static str },
+    #[error("on_missing has no meaning for `exists`, which says itself what a missing attribute is; remove it")]
+    OnMissingOfExists,
+}
+
+/// How bytes can fail to be protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum WireFault {
+    #[error("it is cut off at byte {at}")]
+    Truncated { at: usize },
+    #[error("byte {at} begins no field")]
+    BadTag { at: usize },
+    #[error("the number at byte {at} has more than 64 bits")]
+    BadVarint { at: usize },
+    #[error("field number {number} has wire type {found} instead of {expected}")]
+    WrongType { number: u32, found: u8, expected: u8 },
+    #[error("field number {number} is not UTF-8 text")]
+    NotUtf8 { number: u32 },
+}

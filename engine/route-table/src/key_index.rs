@@ -1,0 +1,210 @@
+//! A hash index from short texts to three numbers, made for one cache miss per lookup.
+//!
+//! Open addressing over entries of one cache line that hold the key itself: a lookup touches the line of its key and, seldom, the
+//! next ones. The index is built once, for a known number of keys, and only read afterwards; keys come from the map, so an event
+//! can't make it longer or slower than its longest probe, which [`KeyIndex::insert`] keeps short by choosing another seed.
+//! Seeds are fixed, so that the same map gives the same index everywhere.
+
+use foldhash::fast::FixedState;
+use std::hash::{BuildHasher, Hasher};
+
+/// Maps (space, text) to a [`Payload`]. The space separates texts of different meaning, such as those of different tenants.
+#[derive(Debug, Default)]
+pub(crate) struct KeyIndex {
+    entries: Vec<Entry>,
+    /// The parts of keys that are longer than an entry holds.
+    overflow: Vec<u8>,
+    seed: u64,
+    len: usize,
+}
+
+/// What a key leads to; the index does not look into it.
+pub(crate) type Payload = [u32; 3];
+
+/// Bytes of a key that an entry holds itself.
+const INLINE: usize = 40;
+/// A longer key leaves the last four for its place in `overflow`.
+const INLINE_OF_LONG: usize = INLINE - 4;
+/// Marks an entry that holds nothing; no key is as long.
+const VACANT: u16 = u16::MAX;
+/// Beyond this many steps for one key another seed is tried.
+const PROBES_MAX: usize = 64;
+const SEEDS_MAX: u64 = 8;
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Entry {
+    hash: u32,
+    space: u32,
+    len: u16,
+    payload: Payload,
+    text: [u8; INLINE],
+}
+
+const EMPTY: Entry = Entry { hash: 0, space: 0, len: VACANT, payload: [0; 3], text: [0; INLINE] };
+
+impl KeyIndex {
+    /// Drops all keys and makes room for `keys` new ones; memory is reused.
+    pub(crate) fn reset(&mut self, keys: usize) {
+        self.overflow.clear();
+        self.len = 0;
+        self.seed = 0;
+        self.vacate(keys * 10 / 7 + 1);
+    }
+
+    fn vacate(&mut self, entries: usize) {
+        self.entries.clear();
+        self.entries.resize(entries, EMPTY);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + self.overflow.capacity()
+    }
+
+    /// Adds a key that is not there yet. Keys beyond those announced to [`KeyIndex::reset`] or of more than 65,534 bytes are
+    /// ignored; limits keep both from happening.
+    pub(crate) fn insert(&mut self, space: u32, text: &[u8], payload: Payload) {
+        let Ok(len) = u16::try_from(text.len()) else { return };
+        if len == VACANT || self.len >= self.entries.len() {
+            return;
+        }
+        let hash = self.hash(space, text);
+        let mut entry = Entry { hash: hash as u32, space, len, payload, text: [0; INLINE] };
+        if let Some(inline) = entry.text.get_mut(..text.len()) {
+            inline.copy_from_slice(text);
+        } else if let Some((head, tail)) = text.split_at_checked(INLINE_OF_LONG) {
+            let at = self.overflow.len() as u32;
+            self.overflow.extend_from_slice(tail);
+            for (to, from) in entry.text.iter_mut().zip(head.iter().chain(&at.to_le_bytes())) {
+                *to = *from;
+            }
+        }
+        self.len += 1;
+        if self.place(hash, entry) > PROBES_MAX && self.seed < SEEDS_MAX {
+            self.reseed();
+        }
+    }
+
+    /// Puts an entry into the first vacant place of its probe sequence, and returns how many places it looked at.
+    fn place(&mut self, hash: u64, entry: Entry) -> usize {
+        let home = self.home(hash);
+        let (before, from) = self.entries.split_at_mut(home);
+        for (probes, place) in from.iter_mut().chain(before).enumerate() {
+            if place.len == VACANT {
+                *place = entry;
+                return probes + 1;
+            }
+        }
+        0
+    }
+
+    #[cold]
+    fn reseed(&mut self) {
+        self.seed += 1;
+        let old = std::mem::take(&mut self.entries);
+        self.vacate(old.len());
+        for mut entry in old.into_iter().filter(|entry| entry.len != VACANT) {
+            let (head, tail) = self.text_of(&entry);
+            let hash = self.hash(entry.space, &[head, tail].concat());
+            entry.hash = hash as u32;
+            self.place(hash, entry);
+        }
+    }
+
+    /// What `(space, text)` leads to.
+    #[inline]
+    pub(crate) fn get(&self, space: u32, text: &[u8]) -> Option<Payload> {
+        let hash = self.hash(space, text);
+        let home = self.home(hash);
+        let (before, from) = self.entries.split_at_checked(home)?;
+        for entry in from.iter().chain(before) {
+            if entry.hash == hash as u32 && entry.space == space && self.is(entry, text) {
+                return Some(entry.payload);
+            }
+            if entry.len == VACANT {
+                return None;
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn is(&self, entry: &Entry, text: &[u8]) -> bool {
+        if usize::from(entry.len) != text.len() {
+            return false;
+        }
+        match entry.text.get(..text.len()) {
+            Some(inline) => inline == text,
+            None => {
+                let (head, tail) = self.text_of(entry);
+                text.split_at_checked(head.len()) == Some((head, tail))
+            }
+        }
+    }
+
+    fn text_of<'a>(&'a self, entry: &'a Entry) -> (&'a [u8], &'a [u8]) {
+        let len = usize::from(entry.len);
+        if let Some(inline) = entry.text.get(..len) {
+            return (inline, &[]);
+        }
+        let Some((head, at)) = entry.text.split_last_chunk::<4>() else { return (&[], &[]) };
+        let at = u32::from_le_bytes(*at) as usize;
+        (head, self.overflow.get(at..at + len - INLINE_OF_LONG).unwrap_or_default())
+    }
+
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        // Takes the upper bits of the hash as a fraction of the length; the entry keeps the lower ones for comparison.
+        ((u128::from(hash) * self.entries.len() as u128) >> 64) as usize
+    }
+
+    #[inline]
+    fn hash(&self, space: u32, text: &[u8]) -> u64 {
+        let mut hasher = FixedState::with_seed(self.seed << 32 | u64::from(space)).build_hasher();
+        hasher.write(text);
+        hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    proptest! {
+        #[test]
+        fn every_key_is_found_and_no_other(
+            keys in prop::collection::hash_map((0u32..3, "[a-c.]{0,60}"), any::<[u32; 3]>(), 0..200),
+            others in prop::collection::vec((0u32..4, "[a-c.]{0,60}"), 0..200),
+            reseeds in 0..3,
+        ) {
+            let mut index = KeyIndex::default();
+            index.reset(keys.len());
+            for ((space, text), payload) in &keys {
+                index.insert(*space, text.as_bytes(), *payload);
+            }
+            for _ in 0..reseeds {
+                index.reseed();
+            }
+            let expected: HashMap<_, _> = keys;
+            for (space, text) in expected.keys().chain(&others) {
+                prop_assert_eq!(index.get(*space, text.as_bytes()), expected.get(&(*space, text.clone())).copied());
+            }
+        }
+    }
+
+    #[test]
+    fn an_index_that_was_never_filled_finds_nothing() {
+        assert_eq!(KeyIndex::default().get(0, b"hunt"), None);
+    }
+
+    #[test]
+    fn an_entry_is_one_cache_line() {
+        assert_eq!(size_of::<Entry>(), 64);
+    }
+}

@@ -1,0 +1,194 @@
+//! Routes in schemas: collects the options of `veltrix/v1/options.proto` from .proto files into one RouteMap.
+//!
+//! The files are compiled in this process, without protoc, and `veltrix/v1/*.proto` need not be on disk. What is collected is not
+//! yet known to be a map that can be routed by; [`Compiler::compile`](crate::Compiler::compile) says that.
+
+use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FileDescriptor, MessageDescriptor, Value};
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
+use std::path::{Path, PathBuf};
+use veltrix_proto::v1::{self, EventTypes, RouteMap};
+
+/// Why schemas did not become a RouteMap.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// A path can't be read.
+    #[error("can't read `{}`: {source}; give a .proto file or a directory of them", path.display())]
+    Unreadable {
+        /// The path as it was given.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// There is nothing to compile.
+    #[error("no .proto file in {}", .0.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", "))]
+    NoFiles(Vec<PathBuf>),
+    /// The protobuf compiler refuses a file; the text has file, line and column.
+    #[error("{0}")]
+    Syntax(String),
+    /// A route in a message says what types it is about.
+    #[error(
+        "route `{route}` of message `{message}` has `types`; the message says what it is about: remove them, or put the route into the file's option (veltrix.v1.route_map)"
+    )]
+    TypesInMessage {
+        /// The route's id.
+        route: String,
+        /// The message's full name.
+        message: String,
+    },
+    /// A message is marked as an event without a type.
+    #[error("message `{message}` has the option (veltrix.v1.event) without a `type`")]
+    NoType {
+        /// The message's full name.
+        message: String,
+    },
+    /// Two files give what a map has once.
+    #[error("`{field}` of the route map is given in `{first}` and in `{second}`; give it in one of them")]
+    GivenTwice {
+        /// The RouteMap's field.
+        field: &'static str,
+        /// The file that gave it first.
+        first: String,
+        /// The file that gave it again.
+        second: String,
+    },
+}
+
+/// Compiles .proto files, and those of the directories among `paths`, and collects their routes.
+///
+/// Files import each other relative to the given directories, or to the directory that a given file is in.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn compile_files(paths: &[PathBuf]) -> Result<RouteMap, SchemaError> {
+    let mut roots: Vec<(PathBuf, String)> = Vec::new();
+    for path in paths {
+        let unreadable = |source| SchemaError::Unreadable { path: path.clone(), source };
+        if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+            find_schemas(path, path, &mut roots).map_err(unreadable)?;
+        } else {
+            let parent = path.parent().unwrap_or(Path::new("")).to_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            roots.push((parent, name));
+        }
+    }
+    if roots.is_empty() {
+        return Err(SchemaError::NoFiles(paths.to_vec()));
+    }
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(GoogleFileResolver::new());
+    resolver.add(OwnFiles);
+    let mut includes: Vec<&PathBuf> = roots.iter().map(|(include, _)| include).collect();
+    includes.sort();
+    includes.dedup();
+    includes.into_iter().for_each(|include| resolver.add(IncludeFileResolver::new(include.clone())));
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true);
+    compiler.open_files(roots.iter().map(|(_, name)| name)).map_err(|error| SchemaError::Syntax(explain(&error)))?;
+    collect(&compiler.descriptor_pool(), roots.iter().map(|(_, name)| name.as_str()))
+}
+
+fn find_schemas(root: &Path, directory: &Path, found: &mut Vec<(PathBuf, String)>) -> std::io::Result<()> {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            find_schemas(root, &path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            found.push((root.to_owned(), name));
+        }
+    }
+    Ok(())
+}
+
+/// protox's message, with the places that it keeps beside it.
+fn explain(error: &protox::Error) -> String {
+    format!("{error:?}")
+}
+
+/// `veltrix/v1/*.proto` as they were when this program was built.
+struct OwnFiles;
+
+impl FileResolver for OwnFiles {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        match veltrix_proto::SCHEMA_IMPORTS.iter().find(|(path, _)| *path == name) {
+            Some((path, source)) => File::from_source(path, source),
+            None => Err(protox::Error::file_not_found(name)),
+        }
+    }
+}
+
+fn collect<'n>(pool: &DescriptorPool, files: impl Iterator<Item = &'n str>) -> Result<RouteMap, SchemaError> {
+    let mut collected = Collected::default();
+    let (file_option, message_option) =
+        (pool.get_extension_by_name("veltrix.v1.route_map"), pool.get_extension_by_name("veltrix.v1.event"));
+    for file in files.filter_map(|name| pool.get_file_by_name(name)) {
+        if let Some(map) = file_option.as_ref().and_then(|option| option_of(file.options(), option)) {
+            collected.add_file(&file, map)?;
+        }
+        let Some(option) = &message_option else { continue };
+        file.messages().try_for_each(|message| collected.add_message(&message, option))?;
+    }
+    Ok(collected.map)
+}
+
+fn option_of<T: prost::Message + Default>(options: DynamicMessage, extension: &ExtensionDescriptor) -> Option<T> {
+    if !options.has_extension(extension) {
+        return None;
+    }
+    match options.get_extension(extension).as_ref() {
+        Value::Message(message) => message.transcode_to().ok(),
+        _ => None,
+    }
+}
+
+#[derive(Default)]
+struct Collected {
+    map: RouteMap,
+    /// The files that gave the name and the unmatched policy.
+    named_by: String,
+    unmatched_by: String,
+}
+
+impl Collected {
+    fn add_file(&mut self, file: &FileDescriptor, map: RouteMap) -> Result<(), SchemaError> {
+        let twice = |field, first: &str| {
+            Err(SchemaError::GivenTwice { field, first: first.to_owned(), second: file.name().to_owned() })
+        };
+        if !map.name.is_empty() {
+            if !self.map.name.is_empty() {
+                return twice("name", &self.named_by);
+            }
+            (self.map.name, self.named_by) = (map.name, file.name().to_owned());
+        }
+        if map.unmatched.is_some() {
+            if self.map.unmatched.is_some() {
+                return twice("unmatched", &self.unmatched_by);
+            }
+            (self.map.unmatched, self.unmatched_by) = (map.unmatched, file.name().to_owned());
+        }
+        self.map.sources.extend(map.sources);
+        self.map.destinations.extend(map.destinations);
+        self.map.routes.extend(map.routes);
+        self.map.tenants.extend(map.tenants);
+        Ok(())
+    }
+
+    fn add_message(&mut self, message: &MessageDescriptor, option: &ExtensionDescriptor) -> Result<(), SchemaError> {
+        if let Some(event) = option_of::<v1::Event>(message.options(), option) {
+            if event.r#type.is_empty() {
+                return Err(SchemaError::NoType { message: message.full_name().to_owned() });
+            }
+            for mut route in event.routes {
+                let types = EventTypes { exact: vec![event.r#type.clone()], ..EventTypes::default() };
+                if route.types.replace(types).is_some() {
+                    let message = message.full_name().to_owned();
+                    return Err(SchemaError::TypesInMessage { route: route.id, message });
+                }
+                self.map.routes.push(route);
+            }
+        }
+        message.child_messages().try_for_each(|child| self.add_message(&child, option))
+    }
+}

@@ -1,0 +1,366 @@
+//! The compiled table: flat arrays and hash indexes, immutable once it is compiled.
+//!
+//! Start at [`RouteTable::route`]. A *slot* holds the routes of one tenant; slot 0 those for every tenant. An event meets slot 0
+//! and its tenant's, and in each: the routes of its exact type, those of each prefix of its type, and those for any type.
+
+use crate::condition::{ConditionIndex, Conditions, Facts, Truth, range};
+use crate::deliveries::{Deliveries, Delivery, Verdict};
+use crate::event::{Event, Value};
+use crate::key_index::{KeyIndex, Payload};
+use crate::limits::Usage;
+
+/// A compiled RouteMap. Made by [`Compiler::compile`](crate::Compiler::compile).
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    /// All texts that are kept, one behind the other.
+    pub(crate) texts: String,
+    pub(crate) name: Text,
+    pub(crate) destinations: Vec<DestinationRow>,
+    pub(crate) routes: Vec<RouteRow>,
+    /// Lists of destinations, each different one once.
+    pub(crate) fan_outs: Vec<FanOut>,
+    pub(crate) fan_out_destinations: Vec<DestinationIndex>,
+    pub(crate) conditions: Conditions,
+    pub(crate) sources: Vec<SourceRule>,
+    pub(crate) source_by_topic: KeyIndex,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) slot_by_tenant: KeyIndex,
+    /// From (slot and kind, type or prefix) to its candidates.
+    pub(crate) types: KeyIndex,
+    pub(crate) prefix_lengths: Vec<PrefixLength>,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) unmatched: Unmatched,
+    pub(crate) usage: Usage,
+}
+
+/// A text within [`RouteTable::texts`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text {
+    pub(crate) at: u32,
+    pub(crate) len: u32,
+}
+
+impl Text {
+    pub(crate) fn of(self, texts: &str) -> &str {
+        texts.get(range(self.at, self.len)).unwrap_or_default()
+    }
+
+    pub(crate) fn bytes_of(self, texts: &str) -> &[u8] {
+        texts.as_bytes().get(range(self.at, self.len)).unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DestinationRow {
+    pub(crate) id: Text,
+    pub(crate) topic: Text,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouteRow {
+    pub(crate) id: Text,
+    /// What to do when the condition is absent.
+    pub(crate) dead_letter_if_absent: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FanOut {
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+}
+
+/// Where a source's records carry type and tenant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SourceRule {
+    pub(crate) event_type: Origin,
+    pub(crate) tenant: Origin,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin {
+    Header(Text),
+    Key,
+    Topic,
+    Constant(Text),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Slot {
+    pub(crate) has_exact: bool,
+    /// A run of `prefix_lengths`, ascending.
+    pub(crate) first_prefix_length: u32,
+    pub(crate) prefix_lengths: u32,
+    /// The routes for any type: a run of `candidates`.
+    pub(crate) first_any: u32,
+    pub(crate) any: u32,
+}
+
+/// How long some prefixes of a slot are, and the byte that ends them: `hunt.clue.` is looked up only for types that have a `.`
+/// in that place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PrefixLength {
+    pub(crate) len: u16,
+    pub(crate) last: u8,
+}
+
+/// A route as the hot path sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) route: RouteIndex,
+    pub(crate) condition: ConditionIndex,
+    pub(crate) fan_out: u32,
+}
+
+impl Candidate {
+    /// Stands where a fan-out's number would, and says that the payload is a run of `candidates` instead.
+    const MANY: u32 = u32::MAX;
+
+    pub(crate) fn payload(self) -> Payload {
+        [self.route.0, self.condition.0, self.fan_out]
+    }
+
+    pub(crate) fn payload_of_many(first: u32, count: u32) -> Payload {
+        [first, count, Candidate::MANY]
+    }
+}
+
+/// Whether a key of the index is a whole type or a prefix; part of the key's space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum KeyKind {
+    Exact = 0,
+    Prefix = 1,
+}
+
+pub(crate) fn space(slot: u32, kind: KeyKind) -> u32 {
+    slot << 1 | kind as u32
+}
+
+/// Place of a destination in one table; meaningless in any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DestinationIndex(pub(crate) u16);
+
+impl DestinationIndex {
+    /// For arrays that run beside the table's destinations.
+    pub fn get(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Place of a route in one table, in the order of the map; meaningless in any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteIndex(pub(crate) u32);
+
+/// A destination as the map declares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination<'t> {
+    /// Its name in the map.
+    pub id: &'t str,
+    /// The Kafka topic behind it.
+    pub topic: &'t str,
+}
+
+/// What the map says of events that no route wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmatched {
+    /// They are dropped and counted.
+    #[default]
+    Drop,
+    /// They go to the dead letters.
+    DeadLetter,
+    /// They go to this destination.
+    Destination(DestinationIndex),
+}
+
+/// Why an event's type can't be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// The place that the source names has no value.
+    #[error("the event has no type")]
+    TypeMissing,
+    /// The place that the source names has an empty value.
+    #[error("the event's type is empty")]
+    TypeEmpty,
+}
+
+impl RouteTable {
+    /// Who gets `event`: fills `out`. Allocates nothing once `out` has met a table of this size, and can't fail.
+    #[inline]
+    pub fn route<E: Event + ?Sized>(&self, event: &E, out: &mut Deliveries) {
+        out.begin(self.destinations.len(), self.conditions.predicates.len());
+        let Some(rule) = self.source_rule(event.topic()) else { return };
+        let event_type = match self.value(rule.event_type, event) {
+            Value::Missing | Value::Null => return out.verdict = Verdict::Unreadable(Unreadable::TypeMissing),
+            Value::Bytes([]) => return out.verdict = Verdict::Unreadable(Unreadable::TypeEmpty),
+            Value::Bytes(bytes) => bytes,
+        };
+        let tenant = self.value(rule.tenant, event);
+        let facts = Facts { event, event_type, tenant };
+        self.route_in_slot(0, &facts, out);
+        if !self.slot_by_tenant.is_empty()
+            && let Some([slot, ..]) = tenant.bytes().and_then(|tenant| self.slot_by_tenant.get(0, tenant))
+        {
+            self.route_in_slot(slot, &facts, out);
+        }
+        out.verdict = if !out.list.is_empty() || out.undecided.is_some() {
+            Verdict::Routed
+        } else {
+            if let Unmatched::Destination(destination) = self.unmatched {
+                out.list.push(Delivery { destination, route: None });
+            }
+            Verdict::Unmatched(self.unmatched)
+        };
+    }
+
+    #[inline]
+    fn route_in_slot<E: Event + ?Sized>(&self, slot: u32, facts: &Facts<'_, E>, out: &mut Deliveries) {
+        let Some(row) = self.slots.get(slot as usize) else { return };
+        let event_type = facts.event_type;
+        if row.has_exact
+            && let Some(found) = self.types.get(space(slot, KeyKind::Exact), event_type)
+        {
+            self.consider(found, facts, out);
+        }
+        let lengths = self.prefix_lengths.get(range(row.first_prefix_length, row.prefix_lengths)).unwrap_or_default();
+        for prefix in lengths {
+            let Some(start) = event_type.get(..usize::from(prefix.len)) else { break };
+            if start.last() == Some(&prefix.last)
+                && let Some(found) = self.types.get(space(slot, KeyKind::Prefix), start)
+            {
+                self.consider(found, facts, out);
+            }
+        }
+        for candidate in self.candidates.get(range(row.first_any, row.any)).unwrap_or_default() {
+            self.decide(*candidate, facts, out);
+        }
+    }
+
+    #[inline]
+    fn consider<E: Event + ?Sized>(&self, found: Payload, facts: &Facts<'_, E>, out: &mut Deliveries) {
+        let [route, condition, fan_out] = found;
+        if fan_out != Candidate::MANY {
+            let (route, condition) = (RouteIndex(route), ConditionIndex(condition));
+            return self.decide(Candidate { route, condition, fan_out }, facts, out);
+        }
+        for candidate in self.candidates.get(range(route, condition)).unwrap_or_default() {
+            self.decide(*candidate, facts, out);
+        }
+    }
+
+    #[inline]
+    fn decide<E: Event + ?Sized>(&self, candidate: Candidate, facts: &Facts<'_, E>, out: &mut Deliveries) {
+        if candidate.condition != ConditionIndex::ALWAYS {
+            match self.conditions.evaluate(&self.texts, candidate.condition.0, facts, &mut out.memo) {
+                Truth::True => {}
+                Truth::False => return,
+                Truth::Absent => return self.note_absent(candidate.route, out),
+            }
+        }
+        let FanOut { first, count } = self.fan_outs.get(candidate.fan_out as usize).copied().unwrap_or_default();
+        for destination in self.fan_out_destinations.get(range(first, count)).unwrap_or_default() {
+            out.add(*destination, candidate.route);
+        }
+    }
+
+    #[cold]
+    fn note_absent(&self, route: RouteIndex, out: &mut Deliveries) {
+        if self.routes.get(route.0 as usize).is_some_and(|row| row.dead_letter_if_absent) {
+            out.undecided = Some(out.undecided.map_or(route, |earlier| earlier.min(route)));
+        }
+    }
+
+    /// The rule of a topic; the first one is that of topics which the map does not name.
+    #[inline]
+    fn source_rule(&self, topic: &str) -> Option<&SourceRule> {
+        if self.source_by_topic.is_empty() {
+            return self.sources.first();
+        }
+        let index = self.source_by_topic.get(0, topic.as_bytes()).map_or(0, |[index, ..]| index);
+        self.sources.get(index as usize)
+    }
+
+    #[inline]
+    fn value<'e, E: Event + ?Sized>(&'e self, origin: Origin, event: &'e E) -> Value<'e> {
+        match origin {
+            Origin::Header(name) => event.header(name.of(&self.texts)),
+            Origin::Key => event.key(),
+            Origin::Topic => Value::Bytes(event.topic().as_bytes()),
+            Origin::Constant(text) => Value::Bytes(text.bytes_of(&self.texts)),
+        }
+    }
+
+    /// The map's name.
+    pub fn name(&self) -> &str {
+        self.name.of(&self.texts)
+    }
+
+    /// The destination at a place of this table; `None` for an index of a larger table.
+    pub fn destination(&self, index: DestinationIndex) -> Option<Destination<'_>> {
+        let row = self.destinations.get(index.get())?;
+        Some(Destination { id: row.id.of(&self.texts), topic: row.topic.of(&self.texts) })
+    }
+
+    /// All destinations, in the order of the map and of [`DestinationIndex::get`].
+    pub fn destinations(&self) -> impl ExactSizeIterator<Item = Destination<'_>> {
+        self.destinations.iter().map(|row| Destination { id: row.id.of(&self.texts), topic: row.topic.of(&self.texts) })
+    }
+
+    /// The id of a route of this table; empty for an index of a larger table.
+    pub fn route_id(&self, index: RouteIndex) -> &str {
+        self.routes.get(index.0 as usize).map_or("", |row| row.id.of(&self.texts))
+    }
+
+    /// Where records of `topic` carry their event's type, in words: "header `ce_type`".
+    pub fn type_origin(&self, topic: &str) -> String {
+        match self.source_rule(topic).map(|rule| rule.event_type) {
+            Some(Origin::Header(name)) => format!("header `{}`", name.of(&self.texts)),
+            Some(Origin::Key) => "the record's key".to_owned(),
+            Some(Origin::Topic) => "the topic's name".to_owned(),
+            Some(Origin::Constant(text)) => format!("the constant `{}`", text.of(&self.texts)),
+            None => "nowhere".to_owned(),
+        }
+    }
+
+    /// What the map uses of the limits.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Memory that the table holds, spare room included.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.texts.capacity()
+            + self.destinations.capacity() * size_of::<DestinationRow>()
+            + self.routes.capacity() * size_of::<RouteRow>()
+            + self.fan_outs.capacity() * size_of::<FanOut>()
+            + self.fan_out_destinations.capacity() * size_of::<DestinationIndex>()
+            + self.conditions.memory_bytes()
+            + self.sources.capacity() * size_of::<SourceRule>()
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.prefix_lengths.capacity() * size_of::<PrefixLength>()
+            + self.candidates.capacity() * size_of::<Candidate>()
+            + [&self.source_by_topic, &self.slot_by_tenant, &self.types]
+                .map(KeyIndex::memory_bytes)
+                .into_iter()
+                .sum::<usize>()
+    }
+
+    /// Empties the table and keeps its memory.
+    pub(crate) fn clear(&mut self) {
+        self.texts.clear();
+        self.name = Text::default();
+        self.destinations.clear();
+        self.routes.clear();
+        self.fan_outs.clear();
+        self.fan_out_destinations.clear();
+        self.conditions.clear();
+        self.sources.clear();
+        self.source_by_topic.reset(0);
+        self.slots.clear();
+        self.slot_by_tenant.reset(0);
+        self.types.reset(0);
+        self.prefix_lengths.clear();
+        self.candidates.clear();
+        self.unmatched = Unmatched::Drop;
+        self.usage = Usage::default();
+    }
+}
