@@ -28,8 +28,9 @@ pub(crate) fn by_type(routes: usize) -> RouteMap {
 /// size differ.
 pub(crate) fn with_conditions(routes: usize, edition: usize) -> RouteMap {
     let values = |n: usize, what: &str| {
-        let text =
-            |k| Literal { kind: Some(literal::Kind::Text(format!("{what}-{:03}", (n + edition + 5 * k) % 500))) };
+        let text = |k: usize| Literal {
+            kind: Some(literal::Kind::Text(format!("{what}-{:03}", (n + edition + 5 * k) % 500))),
+        };
         predicate::Test::In(Literals { values: (0..3).map(text).collect() })
     };
     let predicate = |header: &str, test| Condition {
