@@ -1,6 +1,9 @@
 //! The control plane of Veltrix: checks, stores and hands out RouteMaps, so that every engine switches or none does.
 //!
-//! Not here: matching events, Kafka, and anything that an event would have to wait for.
+//! An update goes [`updates`] → [`validate`] → [`store`] → [`fleet`], and its way is told in [`updates`].
+//!
+//! Not here: matching events, Kafka, and anything that an event would have to wait for. When the control plane is away, engines
+//! route on by what they have.
 
 // This code applies updates that come from outside: nothing in it may bring the control plane down.
 #![cfg_attr(
@@ -8,8 +11,16 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+pub mod fleet;
+pub mod limits;
 pub mod map_id;
+pub mod metrics;
 pub mod store;
+pub mod update_error;
+pub mod updates;
+pub mod validate;
+
+pub use store::StoreLocation;
 
 /// An error with what caused it, in one line.
 pub fn with_sources(error: &(impl std::error::Error + ?Sized)) -> String {
