@@ -1,6 +1,7 @@
 //! The control plane of Veltrix: checks, stores and hands out RouteMaps, so that every engine switches or none does.
 //!
-//! An update goes [`updates`] → [`validate`] → [`store`] → [`fleet`], and its way is told in [`updates`].
+//! Start at [`serve()`]: it opens the store and answers operators and engines on one port. An update goes
+//! [`updates`] → [`validate`] → [`store`] → [`fleet`], and its way is told in [`updates`].
 //!
 //! Not here: matching events, Kafka, and anything that an event would have to wait for. When the control plane is away, engines
 //! route on by what they have.
@@ -11,15 +12,21 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+mod api;
+mod engine_service;
 pub mod fleet;
+mod http;
+pub mod json;
 pub mod limits;
 pub mod map_id;
 pub mod metrics;
+pub mod serve;
 pub mod store;
 pub mod update_error;
 pub mod updates;
 pub mod validate;
 
+pub use serve::{Config, ServeError, serve};
 pub use store::StoreLocation;
 
 /// An error with what caused it, in one line.
