@@ -77,14 +77,9 @@ pub(crate) async fn admit(State(http): State<Http>, request: Request, next: Next
 }
 
 async fn update(State(http): State<Http>, request: Request) -> Response {
-    let body = match Bytes::from_request(request, &()).await {
+    let body = match receive(request).await {
         Ok(body) => body,
-        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            let limit = limits::JSON_REQUEST_BYTES;
-            return http
-                .error(&Status::out_of_range(format!("the body has more than {limit} bytes, and that is the limit")));
-        }
-        Err(rejection) => return http.error(&Status::invalid_argument(rejection.body_text())),
+        Err(status) => return http.error(&status),
     };
     let request = match http.mapping.from_json("veltrix.v1.UpdateRouteMapRequest", &body) {
         Ok(request) => request,
@@ -95,6 +90,21 @@ async fn update(State(http): State<Http>, request: Request) -> Response {
         Ok(answer) => http.json("veltrix.v1.UpdateRouteMapResponse", &answer),
         Err(error) => http.error(&error.status(limits::JSON_DETAILS_BYTES)),
     }
+}
+
+async fn receive(request: Request) -> Result<Bytes, Status> {
+    let limit = limits::JSON_REQUEST_BYTES;
+    let too_large = || Status::out_of_range(format!("the body has more than {limit} bytes, and that is the limit"));
+    // What announces to be too large is not received at all.
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => Status::invalid_argument(rejection.body_text()),
+    })
 }
 
 #[derive(Deserialize)]
@@ -167,6 +177,7 @@ async fn metrics(State(http): State<Http>) -> Response {
     let in_force = http.api.fleet.in_force().map(|map| map.id);
     let engines = http.api.fleet.engines();
     let behind = engines.iter().filter(|engine| MapId::from_wire(engine.version, &engine.sha256) != in_force).count();
+    http.metrics.updates_waiting.set(http.api.updates.waiting() as i64);
     http.metrics.engines_connected.set(engines.len() as i64);
     http.metrics.engines_behind.set(behind as i64);
     http.metrics.version_in_force.set(shown.in_force.map_or(0, |record| record.version) as i64);

@@ -53,8 +53,12 @@ pub const REQUEST_BYTES: usize = map_bytes() + ENVELOPE_BYTES;
 /// Bytes of the same request as JSON, where the map is base64.
 pub const JSON_REQUEST_BYTES: usize = map_bytes().div_ceil(3) * 4 + ENVELOPE_BYTES * 2;
 
-/// Bytes of the details of an error over gRPC. They travel in a header in base64, and clients cut headers off at 16 KiB, or 8.
-pub const STATUS_DETAILS_BYTES: usize = 4_096;
+/// Bytes of the message of an error. Over gRPC it travels in a header, and again in the details.
+pub const STATUS_MESSAGE_BYTES: usize = 512;
+
+/// Bytes of the details of an error over gRPC. They travel in a header, in base64, and there are clients that take no more than 8 KiB
+/// of headers.
+pub const STATUS_DETAILS_BYTES: usize = 3_072;
 
 /// Bytes of the details of an error over HTTP, where they are in the body.
 pub const JSON_DETAILS_BYTES: usize = 256 << 10;

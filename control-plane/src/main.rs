@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info};
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 use veltrix_control_plane::{Config, StoreLocation, limits, serve, with_sources};
 
@@ -43,7 +43,7 @@ struct Settings {
     listen: SocketAddr,
 
     /// Where the versions are kept. It belongs to one control plane, and is made if it is missing.
-    #[arg(long, env = "VELTRIX_DATA_DIR", value_name = "DIRECTORY", default_value = "veltrix-control-plane-data")]
+    #[arg(long, env = "VELTRIX_DATA_DIR", value_name = "DIRECTORY", default_value = ".veltrix/control-plane")]
     data_dir: PathBuf,
 
     /// A serialized RouteMap that becomes version 1 if there is no version in force.
@@ -107,7 +107,6 @@ async fn run(settings: Settings) -> Result<(), u8> {
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let listener = tokio::net::TcpListener::bind(settings.listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
     let config = Config {
         store: StoreLocation::Directory(settings.data_dir.clone()),
         keep_versions: settings.keep_versions,
@@ -116,7 +115,6 @@ async fn run(settings: Settings) -> Result<(), u8> {
         stop_timeout: settings.stop_timeout,
         initial_route_map: initial_route_map.map(Into::into),
     };
-    info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -76,6 +76,8 @@ pub enum ServeError {
     Store(#[from] StoreError),
     #[error("the map to start with can't be used")]
     InitialRouteMap(#[source] UpdateError),
+    #[error("the listener has no address; bind it first")]
+    Listener(#[source] std::io::Error),
     #[error("this program was built wrongly, please report it")]
     Built(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -96,6 +98,8 @@ pub async fn serve(
     let router = router(Http { api, mapping, metrics: Arc::clone(&metrics) }, health_service)
         .map_err(|fault| ServeError::Built(Box::new(fault)))?;
 
+    let address = listener.local_addr().map_err(ServeError::Listener)?;
+    info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     let mut tasks = JoinSet::new();
     tasks.spawn(expire_silent_engines(Arc::clone(&fleet)));
     let (stopping, _) = watch::channel(false);

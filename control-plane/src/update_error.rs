@@ -53,9 +53,8 @@ impl UpdateError {
     /// For the wire. `details_bytes` bounds the details; what does not fit is counted.
     pub fn status(&self, details_bytes: usize) -> Status {
         let details = self.details(details_bytes);
-        // The message travels in a header, like the details.
         let text = self.to_string();
-        let message = match limits::cut(&text, limits::STATUS_DETAILS_BYTES / 2) {
+        let message = match limits::cut(&text, limits::STATUS_MESSAGE_BYTES) {
             cut if cut.len() < text.len() => format!("{cut} …"),
             _ => text,
         };

@@ -96,12 +96,14 @@ impl Updates {
         self.shown.lock().clone()
     }
 
+    /// How many updates are received, checked, waiting or under way.
+    pub fn waiting(&self) -> usize {
+        limits::UPDATES_WAITING.saturating_sub(self.admission.available_permits())
+    }
+
     /// To be asked for before an update's bytes are received, and held until it is answered.
     pub fn admit(&self) -> Result<OwnedSemaphorePermit, UpdateError> {
-        let permit = Arc::clone(&self.admission).try_acquire_owned();
-        let waiting = limits::UPDATES_WAITING.saturating_sub(self.admission.available_permits());
-        self.metrics.updates_waiting.set(waiting as i64);
-        permit.map_err(|_| self.count(UpdateError::TooManyWaiting))
+        Arc::clone(&self.admission).try_acquire_owned().map_err(|_| self.count(UpdateError::TooManyWaiting))
     }
 
     /// Makes one update. The answer comes when it is in force everywhere, or nowhere.
@@ -118,10 +120,11 @@ impl Updates {
         let (answer, answered) = oneshot::channel();
         let this = Arc::clone(self);
         let update = async move {
-            let answered = this.make(checkable, started).await.map_err(|error| this.count(error));
-            drop(turn);
+            let made = this.make(checkable, started).await.map_err(|error| this.count(error));
             // Whoever asked may be gone.
-            answer.send(answered).ok();
+            answer.send(made).ok();
+            this.prune().await;
+            drop(turn);
         };
         {
             let mut running = self.running.lock();
@@ -277,7 +280,6 @@ impl Updates {
         for unconfirmed in outcomes.iter().filter(|outcome| outcome.outcome() == Outcome::Unconfirmed) {
             warn!(%version, engine_id = unconfirmed.engine_id, detail = unconfirmed.detail, "an engine did not confirm the switch");
         }
-        self.prune().await;
         Ok((version.get(), outcomes))
     }
 
@@ -338,7 +340,7 @@ impl Updates {
         Ok(NamedMap { id: MapId { version, sha256: update.sha256 }, map: update.request.route_map.clone() })
     }
 
-    /// A failure is no failure of the update, and is seen by the metric and the log.
+    /// Drops the bytes of old versions. That it failed is seen in the metric and the log; no update fails for it.
     async fn prune(&self) {
         let (keep, in_use) = (self.settings.keep_versions, self.fleet.versions_in_use());
         let pruned = self.with_store(move |store| store.prune(keep, &in_use)).await;

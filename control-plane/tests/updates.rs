@@ -86,6 +86,33 @@ async fn if_one_engine_refuses_nobody_switches_and_the_caller_is_told_who_and_wh
 }
 
 #[tokio::test]
+async fn an_engine_that_refuses_for_thousands_of_reasons_is_still_understood() {
+    let control_plane = ControlPlane::start().await;
+    let operator = control_plane.operator().await;
+    let mut one = control_plane.engine("one").await;
+    one.welcome().await;
+    let update = operator.begin(update(&map("a")));
+    let prepare = one.prepare().await;
+    let reason = v1::RefusedField { path: "routes[0]".repeat(9), message: "no ".repeat(30) };
+    let (version, sha256) = (prepare.version, prepare.sha256);
+    one.say(Report::Rejected(v1::Rejected { version, sha256, reasons: vec![reason; 4_000] })).await;
+    let status = update.await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    let violations = status.get_details_precondition_failure().unwrap().violations;
+    assert!(violations.len() > 5 && violations.last().unwrap().description.ends_with("more"), "{violations:?}");
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_compressed_update_is_understood() {
+    let control_plane = ControlPlane::start().await;
+    let Operator(client) = control_plane.operator().await;
+    let mut operator = Operator(client.send_compressed(tonic::codec::CompressionEncoding::Gzip));
+    assert_eq!(operator.update(update(&map(&"a".repeat(200)))).await.unwrap().version, 1);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
 async fn every_engine_that_refuses_is_named() {
     let control_plane = ControlPlane::start().await;
     let operator = control_plane.operator().await;

@@ -53,29 +53,12 @@ pub fn update(map: &Bytes) -> v1::UpdateRouteMapRequest {
     v1::UpdateRouteMapRequest { route_map: map.clone(), sha256: sha256(map), ..Default::default() }
 }
 
-pub struct ControlPlane {
+/// Where a control plane listens, in this process or in another.
+pub struct Remote {
     pub address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    serving: JoinHandle<Result<(), ServeError>>,
 }
 
-impl ControlPlane {
-    pub async fn start() -> ControlPlane {
-        ControlPlane::with(Config::default()).await
-    }
-
-    pub async fn on(directory: &std::path::Path) -> ControlPlane {
-        ControlPlane::with(Config { store: StoreLocation::Directory(directory.into()), ..Config::default() }).await
-    }
-
-    pub async fn with(config: Config) -> ControlPlane {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(veltrix_control_plane::serve(config, listener, async { drop(stopped.await) }));
-        ControlPlane { address, stop: Some(stop), serving }
-    }
-
+impl Remote {
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -105,6 +88,38 @@ impl ControlPlane {
         let mut client = RouteUpdatesClient::new(self.channel().await).max_decoding_message_size(usize::MAX);
         let updates = in_time("a stream", client.stream(ReceiverStream::new(receiver))).await.unwrap().into_inner();
         Engine { reports, updates }
+    }
+}
+
+impl std::ops::Deref for ControlPlane {
+    type Target = Remote;
+
+    fn deref(&self) -> &Remote {
+        &self.remote
+    }
+}
+
+pub struct ControlPlane {
+    remote: Remote,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<Result<(), ServeError>>,
+}
+
+impl ControlPlane {
+    pub async fn start() -> ControlPlane {
+        ControlPlane::with(Config::default()).await
+    }
+
+    pub async fn on(directory: &std::path::Path) -> ControlPlane {
+        ControlPlane::with(Config { store: StoreLocation::Directory(directory.into()), ..Config::default() }).await
+    }
+
+    pub async fn with(config: Config) -> ControlPlane {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(veltrix_control_plane::serve(config, listener, async { drop(stopped.await) }));
+        ControlPlane { remote: Remote { address }, stop: Some(stop), serving }
     }
 
     pub async fn stop(mut self) {
