@@ -1,55 +1,61 @@
-//! The gRPC service that engines dial: one stream per engine, on top of [`crate::fleet`].
+//! The gRPC service that engines dial, `veltrix.v1.RouteUpdates`: one stream per engine, on top of [`crate::fleet`].
 //!
-//! Not here: what an engine is told and when.
+//! Not here: what an engine is told and when; and how that is written, which is [`crate::update_body`]'s.
 
 use crate::fleet::{Fleet, SessionSerial};
 use crate::limits;
-use futures::Stream;
-use std::pin::Pin;
+use crate::update_body::UpdateBody;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use axum::routing::post;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tonic::{Request, Response, Status, Streaming};
-use veltrix_proto::v1::{self, engine_report::Report, route_updates_server::RouteUpdates};
+use tonic::codec::{Codec as _, CompressionEncoding};
+use tonic::{Status, Streaming};
+use tonic_prost::ProstCodec;
+use veltrix_proto::v1::{self, engine_report::Report};
 
-/// Serves engines.
-pub(crate) struct EngineService {
-    pub(crate) fleet: Arc<Fleet>,
-}
+/// The service's full name.
+pub(crate) const NAME: &str = "veltrix.v1.RouteUpdates";
 
-/// What an engine is told. The task that talks with the engine ends with it.
-pub(crate) struct EngineStream {
-    updates: mpsc::Receiver<Result<v1::RouteUpdate, Status>>,
-    _task: JoinSet<()>,
-}
+const STREAM: &str = "/veltrix.v1.RouteUpdates/Stream";
 
 type Sender = mpsc::Sender<Result<v1::RouteUpdate, Status>>;
 
-#[tonic::async_trait]
-impl RouteUpdates for EngineService {
-    type StreamStream = EngineStream;
-
-    async fn stream(&self, request: Request<Streaming<v1::EngineReport>>) -> Result<Response<EngineStream>, Status> {
-        // One at a time: what waits is in the session's mailbox, where it is bounded and can be overtaken by the end.
-        let (sender, updates) = mpsc::channel(1);
-        let fleet = Arc::clone(&self.fleet);
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            if let Err(status) = talk(&fleet, request.into_inner(), &sender).await {
-                // The engine may be gone.
-                sender.send(Err(status)).await.ok();
-            }
-        });
-        Ok(Response::new(EngineStream { updates, _task: task }))
-    }
+pub(crate) fn router(fleet: Arc<Fleet>) -> axum::Router {
+    axum::Router::new().route(STREAM, post(stream)).with_state(fleet)
 }
 
-impl Stream for EngineStream {
-    type Item = Result<v1::RouteUpdate, Status>;
+async fn stream(State(fleet): State<Arc<Fleet>>, request: Request) -> Response {
+    let compression = match compression(request.headers()) {
+        Ok(compression) => compression,
+        Err(status) => return status.into_http(),
+    };
+    let decoder = ProstCodec::<v1::RouteUpdate, v1::EngineReport>::default().decoder();
+    let reports = Streaming::new_request(decoder, request.into_body(), compression, Some(limits::ENGINE_REPORT_BYTES));
+    // One at a time: what waits is in the session's mailbox, where it is bounded and can be overtaken by the end.
+    let (sender, updates) = mpsc::channel(1);
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        if let Err(status) = talk(&fleet, reports, &sender).await {
+            // The engine may be gone.
+            sender.send(Err(status)).await.ok();
+        }
+    });
+    let mut response = Response::new(Body::new(UpdateBody::new(updates, task)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.updates.poll_recv(context)
+/// How the engine writes its reports.
+fn compression(headers: &HeaderMap) -> Result<Option<CompressionEncoding>, Status> {
+    match headers.get("grpc-encoding").map(HeaderValue::as_bytes) {
+        None | Some(b"identity") => Ok(None),
+        Some(b"gzip") => Ok(Some(CompressionEncoding::Gzip)),
+        Some(_) => Err(Status::unimplemented("reports can be compressed with gzip, or not at all")),
     }
 }
 

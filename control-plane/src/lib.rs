@@ -22,6 +22,7 @@ pub mod map_id;
 pub mod metrics;
 pub mod serve;
 pub mod store;
+mod update_body;
 pub mod update_error;
 pub mod updates;
 pub mod validate;

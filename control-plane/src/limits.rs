@@ -32,9 +32,6 @@ pub const UPDATES_PER_ENGINE: usize = 32;
 /// Engines that are sent a map at once. More of them wait: after a restart of the control plane, a whole fleet comes back.
 pub const PREPARES_AT_ONCE: usize = 64;
 
-/// Bytes of maps that are being sent at once, as far as it is more than one map: each engine's copy is encoded on its own.
-pub const PREPARE_BYTES_AT_ONCE: usize = 512 << 20;
-
 /// How long a new connection of an engine may take to say who it is.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 

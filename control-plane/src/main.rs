@@ -161,7 +161,7 @@ fn limits_help() -> String {
   {} bytes of an UpdateRouteMap request over gRPC, {} over HTTP
   {} updates received, checked or waiting at once; one is made at a time
   {} engines, {} connections, {} requests at once per connection
-  {} engines are sent a map at once, as long as that is less than {} bytes",
+  {} engines are asked to prepare a map at once",
         limits::REQUEST_BYTES,
         limits::JSON_REQUEST_BYTES,
         limits::UPDATES_WAITING,
@@ -169,6 +169,5 @@ fn limits_help() -> String {
         limits::CONNECTIONS,
         limits::STREAMS_PER_CONNECTION,
         limits::PREPARES_AT_ONCE,
-        limits::PREPARE_BYTES_AT_ONCE,
     )
 }

@@ -5,7 +5,7 @@
 //! client that does not answer must not hold up the process.
 
 use crate::api::Api;
-use crate::engine_service::EngineService;
+use crate::engine_service;
 use crate::fleet::{Fleet, NamedMap};
 use crate::http::{self, Http};
 use crate::json::Mapping;
@@ -28,9 +28,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
 use tracing::{debug, info, warn};
 use veltrix_proto::v1::control_plane_server::ControlPlaneServer;
-use veltrix_proto::v1::route_updates_server::RouteUpdatesServer;
 
 /// How often engines that do not answer are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_millis(500);
@@ -94,7 +94,7 @@ pub async fn serve(
     let api = Api { updates: Arc::clone(&updates), fleet: Arc::clone(&fleet) };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ControlPlaneServer<Api>>().await;
-    health.set_serving::<RouteUpdatesServer<EngineService>>().await;
+    health.set_service_status(engine_service::NAME, ServingStatus::Serving).await;
     let router = router(Http { api, mapping, metrics: Arc::clone(&metrics) }, health_service)
         .map_err(|fault| ServeError::Built(Box::new(fault)))?;
 
@@ -110,7 +110,7 @@ pub async fn serve(
     info!(timeout = ?config.stop_timeout, connections = open.len(), "stopping");
     stopping.send_replace(true);
     health.set_not_serving::<ControlPlaneServer<Api>>().await;
-    health.set_not_serving::<RouteUpdatesServer<EngineService>>().await;
+    health.set_service_status(engine_service::NAME, ServingStatus::NotServing).await;
     if tokio::time::timeout_at(deadline.into(), updates.stop()).await.is_err() {
         warn!("the update under way is given up: the time to stop is over");
     }
@@ -177,11 +177,8 @@ fn router<H: tonic_health::pb::health_server::Health>(
     let control_plane = ControlPlaneServer::new(http.api.clone())
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limits::REQUEST_BYTES);
-    let engines = RouteUpdatesServer::new(EngineService { fleet: Arc::clone(&http.api.fleet) })
-        .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(limits::ENGINE_REPORT_BYTES);
+    let engines = engine_service::router(Arc::clone(&http.api.fleet));
     let routes = Routes::new(control_plane)
-        .add_service(engines)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -190,7 +187,7 @@ fn router<H: tonic_health::pb::health_server::Health>(
         let http = http.clone();
         move |request| async move { http::not_found(&http, &request) }
     };
-    Ok(routes.into_axum_router().merge(http::router(http)).fallback(not_found).layer(admit))
+    Ok(routes.into_axum_router().merge(engines).merge(http::router(http)).fallback(not_found).layer(admit))
 }
 
 async fn expire_silent_engines(fleet: Arc<Fleet>) {

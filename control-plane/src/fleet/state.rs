@@ -252,7 +252,7 @@ impl State {
     fn advance(&mut self, now: Instant) {
         let mut cut_off = Vec::new();
         let asked = self.sessions.values().filter(|session| session.asked.is_some()).count();
-        let mut room = self.width().saturating_sub(asked);
+        let mut room = limits::PREPARES_AT_ONCE.saturating_sub(asked);
         for (engine_id, session) in &mut self.sessions {
             if room == 0 {
                 break;
@@ -274,15 +274,6 @@ impl State {
         for engine_id in cut_off {
             self.end(&engine_id, unread());
         }
-    }
-
-    /// How many may be asked at once.
-    fn width(&self) -> usize {
-        let bytes = |map: &Bytes| map.len().max(1);
-        let largest =
-            self.round.iter().map(|round| bytes(&round.map)).chain(self.in_force.iter().map(|map| bytes(&map.map)));
-        let fit = largest.max().map_or(limits::PREPARES_AT_ONCE, |bytes| limits::PREPARE_BYTES_AT_ONCE / bytes);
-        fit.clamp(1, limits::PREPARES_AT_ONCE)
     }
 
     /// True if this was the answer to the open question; false if the question is no longer of interest.
