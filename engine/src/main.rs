@@ -1,0 +1,2 @@
+//! `veltrix`, the engine's command line.
+fn main() {}
