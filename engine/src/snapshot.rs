@@ -27,7 +27,7 @@ pub struct Published {
     /// Counts publications; 0 before the first. Readers compare it with what they have.
     generation: AtomicU64,
     state: Mutex<State>,
-    adopted: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -45,12 +45,21 @@ impl Published {
         let before = state.current.replace(Arc::new(next));
         // Under the lock, so that a reader that sees the new number finds the new snapshot.
         let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
+        self.changed.notify_all();
         (generation, before)
     }
 
     /// The snapshot in force.
     pub fn current(&self) -> Option<Arc<Snapshot>> {
         self.state.lock().current.clone()
+    }
+
+    /// Waits for the first publication. False if there was none within `timeout`.
+    pub fn wait_for_first(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.state.lock();
+        while state.current.is_none() && !self.changed.wait_until(&mut state, deadline).timed_out() {}
+        state.current.is_some()
     }
 
     /// A new reader; `None` before the first publication.
@@ -71,7 +80,7 @@ impl Published {
         let deadline = Instant::now() + timeout;
         let mut state = self.state.lock();
         while state.readers.iter().flatten().any(|adopted| *adopted < generation) {
-            if self.adopted.wait_until(&mut state, deadline).timed_out() {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
                 return !state.readers.iter().flatten().any(|adopted| *adopted < generation);
             }
         }
@@ -99,6 +108,11 @@ impl Reader {
         (&self.snapshot, is_new)
     }
 
+    /// The snapshot that was pinned last.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     #[cold]
     fn adopt(&mut self) {
         let mut state = self.published.state.lock();
@@ -107,14 +121,14 @@ impl Reader {
         }
         self.seen = self.published.generation.load(Ordering::Acquire);
         state.readers[self.place] = Some(self.seen);
-        self.published.adopted.notify_all();
+        self.published.changed.notify_all();
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
         self.published.state.lock().readers[self.place] = None;
-        self.published.adopted.notify_all();
+        self.published.changed.notify_all();
     }
 }
 

@@ -183,11 +183,7 @@ impl Consumer {
                 }
             }
         }
-        if self.is_cooperative() {
-            self.client.incremental_assign(partitions)
-        } else {
-            self.client.assign(partitions)
-        }
+        if self.is_cooperative() { self.client.incremental_assign(partitions) } else { self.client.assign(partitions) }
     }
 
     /// Gives partitions up. With the eager protocol that is all of them.
@@ -358,9 +354,9 @@ impl<'b> Record<'b> {
         (0..).map_while(move |index| {
             let (mut name, mut value, mut size) = (null(), null(), 0);
             // SAFETY: the list is alive and the out-parameters are ours; beyond the last header the call says so.
-            let more = found && unsafe {
-                rd::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size)
-            } == OK;
+            let more = found
+                && unsafe { rd::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size) }
+                    == OK;
             // SAFETY: name and value belong to the list.
             more.then(|| unsafe { (text(name), slice(value, size)) })
         })
@@ -498,9 +494,8 @@ impl Topic {
         ];
         // SAFETY: client and topic are alive, key and payload are copied before the call returns (F_COPY), and the headers are
         // ours to give.
-        let error = unsafe {
-            rd::rd_kafka_produceva(self.producer.client().native_ptr(), fields.as_ptr(), fields.len())
-        };
+        let error =
+            unsafe { rd::rd_kafka_produceva(self.producer.client().native_ptr(), fields.as_ptr(), fields.len()) };
         if error.is_null() {
             // They belong to the message now.
             std::mem::forget(headers);
@@ -547,4 +542,3 @@ impl Drop for Headers {
         unsafe { rd::rd_kafka_headers_destroy(self.0) }
     }
 }
-
