@@ -110,6 +110,7 @@ impl Dispatch {
     pub(super) fn adopt(&mut self, snapshot: &Snapshot) -> Result<(), RouterFault> {
         self.version.clear();
         let _ = write!(self.version, "{}", snapshot.version);
+        self.flush_metrics();
         self.lanes.clear();
         let table = &snapshot.table;
         for destination in table.destinations() {
@@ -238,6 +239,13 @@ impl Dispatch {
             self.handle_reports(QUEUE_FULL_WAIT)?;
             waiting.extend(consumer.poll_event(Duration::ZERO));
         }
+    }
+
+    /// Hands over what was counted.
+    pub(super) fn flush_metrics(&mut self) {
+        self.metrics.flush();
+        self.metrics.in_flight.set(self.tracker.events() as i64);
+        self.lanes.iter_mut().for_each(|lane| lane.sent.flush());
     }
 
     /// Ends the deliveries whose reports are in, and sends those that were refused to the dead letters.

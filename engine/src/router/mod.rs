@@ -263,11 +263,10 @@ impl<'c> Router<'c> {
         }
         self.stored_at = now;
         self.partitions.store_progress(&self.consumer, &mut self.dispatch.tracker);
-        let metrics = &mut self.dispatch.metrics;
-        metrics.flush();
-        metrics.in_flight.set(self.dispatch.tracker.events() as i64);
+        self.dispatch.flush_metrics();
         if now - self.measured_at >= MEASURE_EVERY {
             self.measured_at = now;
+            let metrics = &self.dispatch.metrics;
             metrics.partitions.set(self.partitions.len() as i64);
             metrics.lag.set(self.partitions.lag(&self.consumer));
         }
@@ -293,7 +292,7 @@ impl<'c> Router<'c> {
         }
         self.partitions.store_progress(&self.consumer, &mut self.dispatch.tracker);
         self.partitions.commit(&self.consumer);
-        self.dispatch.metrics.flush();
+        self.dispatch.flush_metrics();
         tracing::info!(router = self.number, "router stopped");
         Ok(())
     }

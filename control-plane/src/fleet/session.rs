@@ -1,0 +1,110 @@
+//! One connection of one engine, as far as the fleet is concerned: what it runs, what it was asked and told.
+//!
+//! Not here: when it is asked or told something ([`super::state`]), and its gRPC stream ([`crate::engine_service`]).
+
+use crate::limits;
+use crate::map_id::MapId;
+use bytes::Bytes;
+use std::time::{Instant, SystemTime};
+use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
+use veltrix_proto::v1::{self, route_update::Update};
+
+/// Tells two connections of the same engine apart. Given in the order of connecting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SessionSerial(pub(super) u64);
+
+/// Where an engine's stream takes its messages from.
+pub(crate) struct Mailbox {
+    pub(crate) updates: mpsc::Receiver<v1::RouteUpdate>,
+    /// Why the stream ends, once it is to end. Goes before what waits in `updates`.
+    pub(crate) end: oneshot::Receiver<Status>,
+}
+
+/// A Prepare that was not answered yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) id: MapId,
+    pub(super) at: Instant,
+}
+
+pub(super) struct Session {
+    pub(super) serial: SessionSerial,
+    /// What it routes by, in its own words.
+    pub(super) version: u64,
+    pub(super) sha256: Bytes,
+    /// There is at most one: a Prepare goes out only after the one before was answered, or aborted.
+    pub(super) asked: Option<Asked>,
+    /// The map that it runs or will run, once it has done all that it was told.
+    pub(super) told: Option<MapId>,
+    /// The map that it can't use. It isn't asked again until another is in force.
+    pub(super) refused: Option<MapId>,
+    software_version: String,
+    connected_at: SystemTime,
+    last_report_at: SystemTime,
+    health: Option<v1::EngineHealth>,
+    updates: mpsc::Sender<v1::RouteUpdate>,
+    end: Option<oneshot::Sender<Status>>,
+}
+
+impl Session {
+    pub(super) fn new(serial: SessionSerial, hello: v1::Hello) -> (Session, Mailbox) {
+        let (updates, updates_receiver) = mpsc::channel(limits::UPDATES_PER_ENGINE);
+        let (end, end_receiver) = oneshot::channel();
+        let session = Session {
+            serial,
+            told: MapId::from_wire(hello.version, &hello.sha256),
+            version: hello.version,
+            sha256: hello.sha256,
+            asked: None,
+            refused: None,
+            software_version: hello.software_version,
+            connected_at: SystemTime::now(),
+            last_report_at: SystemTime::now(),
+            health: None,
+            updates,
+            end: Some(end),
+        };
+        (session, Mailbox { updates: updates_receiver, end: end_receiver })
+    }
+
+    /// False if the engine has left so much unread that no more fits.
+    #[must_use]
+    pub(super) fn send(&self, update: Update) -> bool {
+        !matches!(
+            self.updates.try_send(v1::RouteUpdate { update: Some(update) }),
+            Err(mpsc::error::TrySendError::Full(_))
+        )
+    }
+
+    pub(super) fn end(mut self, status: Status) {
+        if let Some(end) = self.end.take() {
+            // The stream may be gone already, and then nobody needs to be told.
+            end.send(status).ok();
+        }
+    }
+
+    pub(super) fn heard(&mut self) {
+        self.last_report_at = SystemTime::now();
+    }
+
+    pub(super) fn set_health(&mut self, health: v1::EngineHealth) {
+        self.health = Some(health);
+    }
+
+    pub(super) fn runs(&self) -> Option<MapId> {
+        MapId::from_wire(self.version, &self.sha256)
+    }
+
+    pub(super) fn status(&self, engine_id: &str) -> v1::EngineStatus {
+        v1::EngineStatus {
+            engine_id: engine_id.into(),
+            software_version: self.software_version.clone(),
+            version: self.version,
+            sha256: self.sha256.clone(),
+            connected_at: Some(self.connected_at.into()),
+            last_report_at: Some(self.last_report_at.into()),
+            health: self.health,
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! How the RouteMap of the whole fleet is replaced: check, store, prepare everywhere, decide, switch everywhere.
+//!
+//! One update at a time, in the order in which they were asked for. An update that has its turn runs to its end also when nobody
+//! waits for the answer any more: it is a task of its own.
+//!
+//! Start at [`Updates::update`]. Not here: gRPC and HTTP ([`crate::api`]), and the protocol with the engines ([`crate::fleet`]).
+
+use crate::fleet::{Fleet, NamedMap, Preparing};
+use crate::limits;
+use crate::map_id::{MapDigest, MapId};
+use crate::metrics::Metrics;
+use crate::store::{Decision, Proposal, Store, StoreError};
+use crate::update_error::UpdateError;
+use crate::validate::{Checked, Validator};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+use veltrix_proto::v1::{self, engine_outcome::Outcome};
+use veltrix_route_table::{RouteMapVersion, Usage};
+
+/// How updates are made.
+#[derive(Clone, Copy, Debug)]
+pub struct UpdateSettings {
+    /// How long an engine may take to switch before its outcome is told as unconfirmed.
+    pub commit_timeout: Duration,
+    /// How many versions keep their bytes.
+    pub keep_versions: u64,
+}
+
+/// Replaces the RouteMap of the fleet.
+pub struct Updates {
+    store: Arc<Store>,
+    fleet: Arc<Fleet>,
+    validator: Arc<Validator>,
+    metrics: Arc<Metrics>,
+    settings: UpdateSettings,
+    admission: Arc<Semaphore>,
+    /// Fair: whoever waits longest comes first.
+    turn: Arc<AsyncMutex<()>>,
+    /// At most one that is not done.
+    running: Mutex<JoinSet<()>>,
+    stopping: AtomicBool,
+    shown: Mutex<Shown>,
+}
+
+/// What is told to those who ask, without a look at the disk.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The version in force.
+    pub in_force: Option<v1::RouteMapVersion>,
+    /// What it uses of the limits.
+    pub usage: Option<Usage>,
+    /// Why the store's last use failed.
+    pub store_fault: Option<String>,
+}
+
+/// An update that was checked.
+struct Checkable {
+    request: v1::UpdateRouteMapRequest,
+    sha256: MapDigest,
+    size: v1::RouteMapSize,
+    usage: Usage,
+    times: v1::UpdateTimes,
+}
+
+impl Updates {
+    /// Goes on from what the store holds.
+    pub fn new(
+        store: Arc<Store>,
+        fleet: Arc<Fleet>,
+        metrics: Arc<Metrics>,
+        settings: UpdateSettings,
+        shown: Shown,
+    ) -> Arc<Updates> {
+        Arc::new(Updates {
+            store,
+            fleet,
+            validator: Arc::default(),
+            metrics,
+            settings,
+            admission: Arc::new(Semaphore::new(limits::UPDATES_WAITING)),
+            turn: Arc::default(),
+            running: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            shown: Mutex::new(shown),
+        })
+    }
+
+    /// What is told to those who ask.
+    pub fn shown(&self) -> Shown {
+        self.shown.lock().clone()
+    }
+
+    /// How many updates are received, checked, waiting or under way.
+    pub fn waiting(&self) -> usize {
+        limits::UPDATES_WAITING.saturating_sub(self.admission.available_permits())
+    }
+
+    /// To be asked for before an update's bytes are received, and held until it is answered.
+    pub fn admit(&self) -> Result<OwnedSemaphorePermit, UpdateError> {
+        Arc::clone(&self.admission).try_acquire_owned().map_err(|_| self.count(UpdateError::TooManyWaiting))
+    }
+
+    /// Makes one update. The answer comes when it is in force everywhere, or nowhere.
+    pub async fn update(
+        self: &Arc<Updates>,
+        request: v1::UpdateRouteMapRequest,
+    ) -> Result<v1::UpdateRouteMapResponse, UpdateError> {
+        let started = Instant::now();
+        let checkable = self.check(request).await.map_err(|error| self.count(error))?;
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        if self.is_stopping() {
+            return Err(self.count(UpdateError::Stopping));
+        }
+        let (answer, answered) = oneshot::channel();
+        let this = Arc::clone(self);
+        let update = async move {
+            let made = this.make(checkable, started).await.map_err(|error| this.count(error));
+            // Whoever asked may be gone.
+            answer.send(made).ok();
+            this.prune().await;
+            drop(turn);
+        };
+        {
+            let mut running = self.running.lock();
+            while running.try_join_next().is_some() {}
+            running.spawn(update);
+        }
+        answered.await.unwrap_or_else(|_| {
+            Err(self.count(if self.is_stopping() { UpdateError::Stopping } else { UpdateError::Internal }))
+        })
+    }
+
+    /// Makes `map` the one in force if none is, without asking engines: there are none yet.
+    pub async fn begin_with(&self, map: Bytes) -> Result<(), UpdateError> {
+        let request = v1::UpdateRouteMapRequest {
+            route_map: map,
+            note: "the map that the control plane was started with".into(),
+            ..Default::default()
+        };
+        let checkable = self.check(request).await?;
+        let proposed = self.propose(&checkable).await?;
+        let named = self.named(&checkable, proposed.version)?;
+        let committed = self.decide(named.id.version, Decision::Commit).await?;
+        self.show(&checkable, committed);
+        self.fleet.begin(named).commit(Duration::ZERO).await;
+        Ok(())
+    }
+
+    /// Whether [`Updates::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Refuses new updates, and waits for the one under way.
+    pub async fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        drop(self.turn.lock().await);
+    }
+
+    /// Gives up the update under way. What it proposed is aborted when the store is opened again.
+    pub fn give_up(&self) {
+        self.running.lock().abort_all();
+    }
+
+    /// Runs `work` on the store where blocking is allowed.
+    pub async fn with_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = Arc::clone(&self.store);
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        let done = done.unwrap_or_else(|_| Err(StoreError::Panicked { place: self.store.place().into() }));
+        self.shown.lock().store_fault = done.as_ref().err().map(crate::with_sources);
+        if let Err(fault) = &done {
+            self.metrics.store_failures.inc();
+            error!(error = crate::with_sources(fault), "the store failed");
+        }
+        done
+    }
+
+    async fn check(&self, request: v1::UpdateRouteMapRequest) -> Result<Checkable, UpdateError> {
+        let started = Instant::now();
+        if request.note.len() > limits::NOTE_BYTES {
+            return Err(UpdateError::NoteTooLong { found: request.note.len() });
+        }
+        let validator = Arc::clone(&self.validator);
+        let check = move || {
+            let sha256 = MapDigest::of(&request.route_map);
+            compare(&request.sha256, sha256)?;
+            let checked = validator.check(&request.route_map).map_err(UpdateError::Refused)?;
+            Ok((request, sha256, checked))
+        };
+        let checked = tokio::task::spawn_blocking(check).await;
+        let (request, sha256, checked): (_, _, Checked) = checked.unwrap_or(Err(UpdateError::Internal))?;
+        let times = v1::UpdateTimes { validate: since(started), ..Default::default() };
+        Ok(Checkable { request, sha256, size: checked.size(), usage: checked.usage, times })
+    }
+
+    async fn make(&self, mut update: Checkable, started: Instant) -> Result<v1::UpdateRouteMapResponse, UpdateError> {
+        let in_force = self.fleet.in_force();
+        let version = in_force.as_ref().map_or(0, |map| map.id.version.get());
+        if let Some(expected) = update.request.expected_version.filter(|expected| *expected != version) {
+            return Err(UpdateError::VersionConflict { expected, in_force: version });
+        }
+        let unchanged = in_force.as_ref().is_some_and(|map| map.id.sha256 == update.sha256);
+        let (version, engines) = if unchanged {
+            (version, self.as_they_are())
+        } else {
+            self.enough_engines(&update, self.fleet.connected())?;
+            if update.request.dry_run {
+                (version, self.dry_run(&mut update, version).await?)
+            } else {
+                self.switch(&mut update).await?
+            }
+        };
+        update.times.total = since(started);
+        self.metrics.observe(&update.times);
+        let result = match (unchanged, update.request.dry_run) {
+            (true, _) => "unchanged",
+            (false, true) => "dry_run",
+            (false, false) => "in_force",
+        };
+        self.metrics.updates.with_label_values(&[result]).inc();
+        info!(version, result, engines = engines.len(), sha256 = %update.sha256, note = update.request.note, "an update is done");
+        Ok(v1::UpdateRouteMapResponse {
+            version,
+            sha256: update.sha256.to_bytes(),
+            unchanged,
+            engines,
+            times: Some(update.times),
+            size: Some(update.size),
+        })
+    }
+
+    /// Asks every engine whether it could, and lets go again. The number is only lent: none is given.
+    async fn dry_run(&self, update: &mut Checkable, in_force: u64) -> Result<Vec<v1::EngineOutcome>, UpdateError> {
+        let preparing = self.fleet.begin(self.named(update, in_force.saturating_add(1))?);
+        let prepared = self.prepared(update, &preparing).await;
+        let outcomes = preparing.outcomes();
+        preparing.abort("it was a dry run");
+        prepared.map(|()| outcomes)
+    }
+
+    async fn switch(&self, update: &mut Checkable) -> Result<(u64, Vec<v1::EngineOutcome>), UpdateError> {
+        let storing = Instant::now();
+        let proposed = self.propose(update).await?;
+        let mut stored = storing.elapsed();
+        let named = self.named(update, proposed.version)?;
+        let version = named.id.version;
+        let preparing = self.fleet.begin(named);
+        if let Err(refused) = self.prepared(update, &preparing).await {
+            let reason = refused.to_string();
+            warn!(%version, reason, "an update is aborted");
+            preparing.abort(limits::cut(&reason, limits::REASON_BYTES));
+            let reason = limits::cut(&reason, limits::REASON_BYTES).to_owned();
+            // If this fails, the proposal is aborted when the store works again. The caller is told of the refusal either way.
+            self.decide(version, Decision::Abort { reason }).await.ok();
+            return Err(refused);
+        }
+        let storing = Instant::now();
+        let committed = match self.decide(version, Decision::Commit).await {
+            Ok(committed) => committed,
+            Err(failed) => {
+                preparing.abort("the control plane could not store the decision");
+                return Err(failed);
+            }
+        };
+        stored += storing.elapsed();
+        update.times.store = wire(stored);
+        let committing = Instant::now();
+        self.show(update, committed);
+        let outcomes = preparing.commit(self.settings.commit_timeout).await;
+        update.times.commit = since(committing);
+        for unconfirmed in outcomes.iter().filter(|outcome| outcome.outcome() == Outcome::Unconfirmed) {
+            warn!(%version, engine_id = unconfirmed.engine_id, detail = unconfirmed.detail, "an engine did not confirm the switch");
+        }
+        Ok((version.get(), outcomes))
+    }
+
+    /// Waits for the engines' answers, and says whether they allow a commit.
+    async fn prepared(&self, update: &mut Checkable, preparing: &Preparing) -> Result<(), UpdateError> {
+        let started = Instant::now();
+        let answers = preparing.answers().await;
+        update.times.prepare = since(started);
+        let timeout = self.fleet.prepare_timeout();
+        let prepared = answers.map_err(|refusals| UpdateError::EnginesRefused { refusals, timeout })?;
+        // Some may have been lost meanwhile.
+        self.enough_engines(update, prepared)
+    }
+
+    fn enough_engines(&self, update: &Checkable, found: usize) -> Result<(), UpdateError> {
+        let minimum = update.request.minimum_engines;
+        if found < minimum as usize { Err(UpdateError::TooFewEngines { minimum, found }) } else { Ok(()) }
+    }
+
+    /// What the engines do about a map that is in force already.
+    fn as_they_are(&self) -> Vec<v1::EngineOutcome> {
+        let in_force = self.fleet.in_force().map(|map| map.id);
+        let outcome = |engine: v1::EngineStatus| {
+            let is_there = MapId::from_wire(engine.version, &engine.sha256) == in_force;
+            v1::EngineOutcome {
+                engine_id: engine.engine_id,
+                outcome: if is_there { Outcome::InForce.into() } else { Outcome::Unconfirmed.into() },
+                detail: if is_there { String::new() } else { format!("it runs version {}", engine.version) },
+                ..Default::default()
+            }
+        };
+        self.fleet.engines().into_iter().map(outcome).collect()
+    }
+
+    async fn propose(&self, update: &Checkable) -> Result<v1::RouteMapVersion, UpdateError> {
+        let proposal = Proposal {
+            map: update.request.route_map.clone(),
+            sha256: update.sha256,
+            note: update.request.note.clone(),
+            size: update.size,
+        };
+        let stored = self.with_store(move |store| store.propose(&proposal, SystemTime::now().into())).await;
+        stored.map_err(UpdateError::Store)
+    }
+
+    async fn decide(&self, version: RouteMapVersion, decision: Decision) -> Result<v1::RouteMapVersion, UpdateError> {
+        let stored = self.with_store(move |store| store.decide(version, &decision, SystemTime::now().into())).await;
+        stored.map_err(UpdateError::Store)
+    }
+
+    fn show(&self, update: &Checkable, committed: v1::RouteMapVersion) {
+        let mut shown = self.shown.lock();
+        (shown.in_force, shown.usage) = (Some(committed), Some(update.usage));
+    }
+
+    fn named(&self, update: &Checkable, version: u64) -> Result<NamedMap, UpdateError> {
+        let version = RouteMapVersion::from_wire(version).ok_or(UpdateError::Internal)?;
+        Ok(NamedMap { id: MapId { version, sha256: update.sha256 }, map: update.request.route_map.clone() })
+    }
+
+    /// Drops the bytes of old versions. That it failed is seen in the metric and the log; no update fails for it.
+    async fn prune(&self) {
+        let (keep, in_use) = (self.settings.keep_versions, self.fleet.versions_in_use());
+        let pruned = self.with_store(move |store| store.prune(keep, &in_use)).await;
+        self.metrics.maps_pruned.inc_by(pruned.unwrap_or(0) as u64);
+    }
+
+    fn count(&self, error: UpdateError) -> UpdateError {
+        self.metrics.updates.with_label_values(&[error.result()]).inc();
+        error
+    }
+}
+
+fn compare(expected: &[u8], found: MapDigest) -> Result<(), UpdateError> {
+    if expected.is_empty() {
+        return Ok(());
+    }
+    let expected = MapDigest::from_wire(expected).ok_or(UpdateError::DigestLength { found: expected.len() })?;
+    if expected == found { Ok(()) } else { Err(UpdateError::OtherDigest { expected, found }) }
+}
+
+fn since(started: Instant) -> Option<prost_types::Duration> {
+    wire(started.elapsed())
+}
+
+fn wire(took: Duration) -> Option<prost_types::Duration> {
+    took.try_into().ok()
+}

@@ -1,0 +1,274 @@
+//! How engines that come, go and come back end on the right version.
+
+mod support;
+
+use support::*;
+use tonic::Code;
+use veltrix_control_plane::Config;
+use veltrix_proto::v1::engine_outcome::Outcome;
+use veltrix_proto::v1::engine_report::Report;
+use veltrix_proto::v1::{self};
+
+#[tokio::test]
+async fn an_engine_that_lags_is_brought_to_the_version_in_force() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    operator.update(update(&map("a"))).await.unwrap();
+    let mut new = control_plane.engine("new").await;
+    assert_eq!(new.welcome().await.version, 1);
+    assert_eq!(new.follow().await, 1);
+    // The same number with other bytes, as after a store was put back from a copy.
+    let mut other = control_plane.engine_that_runs("other", 1, sha256(b"other")).await;
+    other.welcome().await;
+    assert_eq!(other.follow().await, 1);
+    operator.until(|engines| engines.engines.iter().all(|engine| engine.sha256 == sha256(&map("a")))).await;
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_runs_the_map_in_force_is_sent_no_bytes() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    operator.update(update(&map("a"))).await.unwrap();
+    let mut one = control_plane.engine_that_runs("one", 1, sha256(&map("a"))).await;
+    one.welcome().await;
+    // The next thing it hears is the next version.
+    let update = operator.begin(update(&map("b")));
+    assert_eq!(one.follow().await, 2);
+    update.await.unwrap().unwrap();
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_comes_while_others_prepare_ends_on_the_new_version() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    operator.update(update(&map("a"))).await.unwrap();
+    let mut one = control_plane.engine_that_runs("one", 1, sha256(&map("a"))).await;
+    one.welcome().await;
+    let update = operator.begin(update(&map("b")));
+    let prepare = one.prepare().await;
+
+    // It has nothing, and must not wait for an update that may be aborted.
+    let mut fresh = control_plane.engine("fresh").await;
+    assert_eq!(fresh.welcome().await.version, 1);
+    assert_eq!(fresh.follow().await, 1);
+    // It has what is in force, and needs nothing until the decision.
+    let mut current = control_plane.engine_that_runs("current", 1, sha256(&map("a"))).await;
+    assert_eq!(current.welcome().await.version, 1);
+    operator.until_connected(3).await;
+
+    one.say_prepared(&prepare).await;
+    let commit = one.commit().await;
+    one.say_in_force(&commit).await;
+    assert_eq!(tokio::join!(fresh.follow(), current.follow()), (2, 2));
+    let answer = update.await.unwrap().unwrap();
+    assert!(answer.engines.iter().all(|engine| engine.outcome() == Outcome::InForce), "{answer:?}");
+    assert_eq!(answer.engines.len(), 3);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_comes_between_the_decision_and_its_confirmation_ends_on_the_new_version() {
+    let control_plane = ControlPlane::start().await;
+    let operator = control_plane.operator().await;
+    let mut one = control_plane.engine("one").await;
+    one.welcome().await;
+    let update = operator.begin(update(&map("a")));
+    let prepare = one.prepare().await;
+    one.say_prepared(&prepare).await;
+    let commit = one.commit().await;
+    let mut late = control_plane.engine("late").await;
+    assert_eq!(late.welcome().await.version, 1);
+    assert_eq!(late.follow().await, 1);
+    one.say_in_force(&commit).await;
+    update.await.unwrap().unwrap();
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_is_still_catching_up_when_the_version_changes_ends_on_the_newest() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    operator.update(update(&map("a"))).await.unwrap();
+    let mut one = control_plane.engine_that_runs("one", 1, sha256(&map("a"))).await;
+    one.welcome().await;
+    let update = operator.begin(update(&map("b")));
+    let prepare = one.prepare().await;
+    let mut slow = control_plane.engine("slow").await;
+    slow.welcome().await;
+    let old = slow.prepare().await;
+    assert_eq!(old.version, 1);
+    one.say_prepared(&prepare).await;
+    let commit = one.commit().await;
+    one.say_in_force(&commit).await;
+    // Only now it is done with what is no longer in force.
+    slow.say_prepared(&old).await;
+    assert_eq!(slow.abort().await.version, 1);
+    assert_eq!(slow.follow().await, 2);
+    assert_eq!(update.await.unwrap().unwrap().engines.len(), 2);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_is_catching_up_when_an_update_begins_takes_part_in_it() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    operator.update(update(&map("a"))).await.unwrap();
+    let mut one = control_plane.engine("one").await;
+    one.welcome().await;
+    let old = one.prepare().await;
+    let update = operator.begin(update(&map("b")));
+    one.say_prepared(&old).await;
+    let commit = one.commit().await;
+    assert_eq!(commit.version, 1);
+    one.say_in_force(&commit).await;
+    let prepare = one.prepare().await;
+    one.say_rejected(&prepare, "", "no").await;
+    assert_eq!(update.await.unwrap().unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(operator.in_force().await.unwrap().0, 1);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_was_gone_during_an_aborted_update_stays_on_the_old_version() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    operator.update(update(&map("a"))).await.unwrap();
+    let mut one = control_plane.engine_that_runs("one", 1, sha256(&map("a"))).await;
+    one.welcome().await;
+    let update_one = operator.begin(update(&map("b")));
+    let prepare = one.prepare().await;
+    let mut two = control_plane.engine("two").await;
+    two.welcome().await;
+    assert_eq!(two.follow().await, 1);
+    one.say_rejected(&prepare, "", "no").await;
+    update_one.await.unwrap().unwrap_err();
+    let update = operator.begin(update(&map("c")));
+    assert_eq!(tokio::join!(one.follow(), two.follow()), (3, 3));
+    update.await.unwrap().unwrap();
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_comes_back_while_it_was_asked_gets_the_map_after_the_decision() {
+    let control_plane = ControlPlane::start().await;
+    let operator = control_plane.operator().await;
+    let (mut one, mut two) = (control_plane.engine("one").await, control_plane.engine("two").await);
+    one.welcome().await;
+    two.welcome().await;
+    let update = operator.begin(update(&map("a")));
+    two.prepare().await;
+    let mut two_again = control_plane.engine("two").await;
+    assert_eq!(two_again.welcome().await.version, 0);
+    let status = two.end().await;
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::AlreadyExists, "engine `two` connected again; the newer connection stays")
+    );
+    one.follow().await;
+    assert_eq!(two_again.follow().await, 1);
+    let answer = update.await.unwrap().unwrap();
+    assert!(answer.engines.iter().all(|engine| engine.outcome() == Outcome::InForce), "{answer:?}");
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_can_not_use_the_map_in_force_stays_connected_and_is_not_asked_again() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    operator.update(update(&map("a"))).await.unwrap();
+    operator.update(update(&map("b"))).await.unwrap();
+    let mut old = control_plane.engine_that_runs("old", 1, sha256(&map("a"))).await;
+    old.welcome().await;
+    let prepare = old.prepare().await;
+    old.say_rejected(&prepare, "routes[0]", "not known to this release").await;
+    old.say(Report::Health(v1::EngineHealth { partitions: 3, ..Default::default() })).await;
+    operator.until(|engines| engines.engines.first().is_some_and(|engine| engine.health.is_some())).await;
+    assert_eq!(operator.engines().await.engines[0].version, 1);
+    // The next thing it hears is the next version.
+    let update = operator.begin(update(&map("c")));
+    assert_eq!(old.follow().await, 3);
+    assert_eq!(update.await.unwrap().unwrap().version, 3);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_never_catches_up_is_cut_off_and_does_not_hold_up_updates_for_ever() {
+    let config = Config { prepare_timeout: std::time::Duration::from_millis(100), ..Config::default() };
+    let control_plane = ControlPlane::with(config).await;
+    let mut operator = control_plane.operator().await;
+    operator.update(update(&map("a"))).await.unwrap();
+    let mut hung = control_plane.engine("hung").await;
+    hung.welcome().await;
+    hung.prepare().await;
+    assert_eq!(hung.end().await.code(), Code::DeadlineExceeded);
+    operator.until_connected(0).await;
+    assert_eq!(operator.update(update(&map("b"))).await.unwrap().version, 2);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_say_who_it_is_first_is_turned_away() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    let mut rude = control_plane.dial().await;
+    rude.say(Report::Health(v1::EngineHealth::default())).await;
+    assert_eq!(rude.end().await.code(), Code::InvalidArgument);
+    for id in ["", "line\nbreak", &"x".repeat(256)] {
+        assert_eq!(control_plane.engine(id).await.end().await.code(), Code::InvalidArgument, "{id:?}");
+    }
+    let mut twice = control_plane.engine("twice").await;
+    twice.welcome().await;
+    twice.say(Report::Hello(v1::Hello { engine_id: "other".into(), ..Default::default() })).await;
+    assert_eq!(twice.end().await.code(), Code::InvalidArgument);
+    operator.until_connected(0).await;
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn answers_to_questions_that_nobody_asked_change_nothing() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    let mut one = control_plane.engine("one").await;
+    one.welcome().await;
+    let never = v1::Prepare { version: 9, sha256: sha256(b"never"), route_map: bytes::Bytes::new() };
+    one.say_prepared(&never).await;
+    one.say_rejected(&never, "", "no").await;
+    let update = operator.begin(update(&map("a")));
+    assert_eq!(one.follow().await, 1);
+    update.await.unwrap().unwrap();
+    assert_eq!(operator.engines().await.version_in_force, 1);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_whole_fleet_that_comes_back_at_once_is_brought_to_the_version_in_force() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    operator.update(update(&map("a"))).await.unwrap();
+    let count = veltrix_control_plane::limits::PREPARES_AT_ONCE + 40;
+    let mut fleet = Vec::new();
+    for number in 0..count {
+        fleet.push(control_plane.engine(&format!("engine-{number}")).await);
+    }
+    let engines: Vec<_> = fleet
+        .into_iter()
+        .map(|mut engine| {
+            tokio::spawn(async move {
+                engine.welcome().await;
+                assert_eq!(engine.follow().await, 1);
+                engine
+            })
+        })
+        .collect();
+    for engine in &mut operator.engines().await.engines {
+        assert!(engine.version <= 1);
+    }
+    let mut fleet = Vec::new();
+    for engine in engines {
+        fleet.push(engine.await.unwrap());
+    }
+    operator.until(|engines| engines.engines.iter().filter(|engine| engine.version == 1).count() == count).await;
+    control_plane.stop().await;
+}
