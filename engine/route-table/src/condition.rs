@@ -9,7 +9,7 @@
 
 use crate::deliveries::Memo;
 use crate::event::{Event, Value};
-use crate::table::Text;
+use crate::table::{Origin, Text};
 use std::ops::Range;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,8 @@ pub(crate) enum Test {
 pub(crate) struct Facts<'e, E: ?Sized> {
     pub(crate) event: &'e E,
     pub(crate) event_type: &'e [u8],
-    pub(crate) tenant: Value<'e>,
+    /// Where to look for the tenant, if anybody asks.
+    pub(crate) tenant: Origin,
 }
 
 impl Conditions {
@@ -161,7 +162,7 @@ impl Conditions {
             Attribute::Key => facts.event.key(),
             Attribute::Topic => Value::Bytes(facts.event.topic().as_bytes()),
             Attribute::EventType => Value::Bytes(facts.event_type),
-            Attribute::Tenant => facts.tenant,
+            Attribute::Tenant => facts.tenant.of(texts, facts.event),
             Attribute::Header(name) => match self.header_names.get(name as usize) {
                 Some(name) => facts.event.header(name.of(texts)),
                 None => Value::Missing,

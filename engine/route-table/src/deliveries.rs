@@ -107,6 +107,7 @@ impl Deliveries {
         let (destinations, predicates) = (destinations.max(self.listed.len()), predicates.max(self.memo.truths.len()));
         self.listed.clear();
         self.listed.resize(destinations, Listed::default());
+        self.list.reserve(destinations);
         self.memo.truths.clear();
         self.memo.truths.resize(predicates, (0, Truth::False));
     }

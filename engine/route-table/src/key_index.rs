@@ -1,9 +1,10 @@
 //! A hash index from short texts to three numbers, made for one cache miss per lookup.
 //!
 //! Open addressing over entries of one cache line that hold the key itself: a lookup touches the line of its key and, seldom, the
-//! next ones. The index is built once, for a known number of keys, and only read afterwards; keys come from the map, so an event
-//! can't make it longer or slower than its longest probe, which [`KeyIndex::insert`] keeps short by choosing another seed.
-//! Seeds are fixed, so that the same map gives the same index everywhere.
+//! next ones. Keys that are further from home go first (Celis, "Robin Hood Hashing", 1986), which keeps the longest way short and
+//! lets a lookup of an unknown key stop early. The index is built once, for a known number of keys, and only read afterwards; keys
+//! come from the map, so an event can make it neither longer nor slower. Seeds are fixed, so that the same map gives the same
+//! index everywhere.
 
 use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hasher};
@@ -27,8 +28,8 @@ const INLINE: usize = 40;
 const INLINE_OF_LONG: usize = INLINE - 4;
 /// Marks an entry that holds nothing; no key is as long.
 const VACANT: u16 = u16::MAX;
-/// Beyond this many steps for one key another seed is tried.
-const PROBES_MAX: usize = 64;
+/// When a key ends up further from home than this, another seed is tried.
+const DISTANCE_MAX: u16 = 128;
 const SEEDS_MAX: u64 = 8;
 
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +38,13 @@ struct Entry {
     hash: u32,
     space: u32,
     len: u16,
+    /// Places between where the key's hash points to and where it is.
+    distance: u16,
     payload: Payload,
     text: [u8; INLINE],
 }
 
-const EMPTY: Entry = Entry { hash: 0, space: 0, len: VACANT, payload: [0; 3], text: [0; INLINE] };
+const EMPTY: Entry = Entry { hash: 0, space: 0, len: VACANT, distance: 0, payload: [0; 3], text: [0; INLINE] };
 
 impl KeyIndex {
     /// Drops all keys and makes room for `keys` new ones; memory is reused.
@@ -73,7 +76,7 @@ impl KeyIndex {
             return;
         }
         let hash = self.hash(space, text);
-        let mut entry = Entry { hash: hash as u32, space, len, payload, text: [0; INLINE] };
+        let mut entry = Entry { hash: hash as u32, space, len, distance: 0, payload, text: [0; INLINE] };
         if let Some(inline) = entry.text.get_mut(..text.len()) {
             inline.copy_from_slice(text);
         } else if let Some((head, tail)) = text.split_at_checked(INLINE_OF_LONG) {
@@ -84,22 +87,27 @@ impl KeyIndex {
             }
         }
         self.len += 1;
-        if self.place(hash, entry) > PROBES_MAX && self.seed < SEEDS_MAX {
+        if self.place(hash, entry) > DISTANCE_MAX && self.seed < SEEDS_MAX {
             self.reseed();
         }
     }
 
-    /// Puts an entry into the first vacant place of its probe sequence, and returns how many places it looked at.
-    fn place(&mut self, hash: u64, entry: Entry) -> usize {
+    /// Puts an entry into its place, moves on those that are nearer to their home, and returns the longest distance that came of it.
+    fn place(&mut self, hash: u64, mut entry: Entry) -> u16 {
         let home = self.home(hash);
         let (before, from) = self.entries.split_at_mut(home);
-        for (probes, place) in from.iter_mut().chain(before).enumerate() {
-            if place.len == VACANT {
-                *place = entry;
-                return probes + 1;
+        let mut longest = 0;
+        for place in from.iter_mut().chain(before) {
+            if place.len == VACANT || place.distance < entry.distance {
+                longest = longest.max(entry.distance);
+                std::mem::swap(place, &mut entry);
+                if entry.len == VACANT {
+                    break;
+                }
             }
+            entry.distance = entry.distance.saturating_add(1);
         }
-        0
+        longest
     }
 
     #[cold]
@@ -110,7 +118,7 @@ impl KeyIndex {
         for mut entry in old.into_iter().filter(|entry| entry.len != VACANT) {
             let (head, tail) = self.text_of(&entry);
             let hash = self.hash(entry.space, &[head, tail].concat());
-            entry.hash = hash as u32;
+            (entry.hash, entry.distance) = (hash as u32, 0);
             self.place(hash, entry);
         }
     }
@@ -121,11 +129,12 @@ impl KeyIndex {
         let hash = self.hash(space, text);
         let home = self.home(hash);
         let (before, from) = self.entries.split_at_checked(home)?;
-        for entry in from.iter().chain(before) {
+        for (distance, entry) in (0..).zip(from.iter().chain(before)) {
             if entry.hash == hash as u32 && entry.space == space && self.is(entry, text) {
                 return Some(entry.payload);
             }
-            if entry.len == VACANT {
+            // Had the key come this far, it would have taken this place.
+            if entry.len == VACANT || entry.distance < distance {
                 return None;
             }
         }

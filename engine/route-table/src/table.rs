@@ -84,6 +84,18 @@ pub(crate) enum Origin {
     Constant(Text),
 }
 
+impl Origin {
+    #[inline]
+    pub(crate) fn of<'e, E: Event + ?Sized>(self, texts: &'e str, event: &'e E) -> Value<'e> {
+        match self {
+            Origin::Header(name) => event.header(name.of(texts)),
+            Origin::Key => event.key(),
+            Origin::Topic => Value::Bytes(event.topic().as_bytes()),
+            Origin::Constant(text) => Value::Bytes(text.bytes_of(texts)),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Slot {
     pub(crate) has_exact: bool,
@@ -188,16 +200,16 @@ impl RouteTable {
     pub fn route<E: Event + ?Sized>(&self, event: &E, out: &mut Deliveries) {
         out.begin(self.destinations.len(), self.conditions.predicates.len());
         let Some(rule) = self.source_rule(event.topic()) else { return };
-        let event_type = match self.value(rule.event_type, event) {
+        let event_type = match rule.event_type.of(&self.texts, event) {
             Value::Missing | Value::Null => return out.verdict = Verdict::Unreadable(Unreadable::TypeMissing),
             Value::Bytes([]) => return out.verdict = Verdict::Unreadable(Unreadable::TypeEmpty),
             Value::Bytes(bytes) => bytes,
         };
-        let tenant = self.value(rule.tenant, event);
-        let facts = Facts { event, event_type, tenant };
+        let facts = Facts { event, event_type, tenant: rule.tenant };
         self.route_in_slot(0, &facts, out);
         if !self.slot_by_tenant.is_empty()
-            && let Some([slot, ..]) = tenant.bytes().and_then(|tenant| self.slot_by_tenant.get(0, tenant))
+            && let Some(tenant) = rule.tenant.of(&self.texts, event).bytes()
+            && let Some([slot, ..]) = self.slot_by_tenant.get(0, tenant)
         {
             self.route_in_slot(slot, &facts, out);
         }
@@ -276,16 +288,6 @@ impl RouteTable {
         }
         let index = self.source_by_topic.get(0, topic.as_bytes()).map_or(0, |[index, ..]| index);
         self.sources.get(index as usize)
-    }
-
-    #[inline]
-    fn value<'e, E: Event + ?Sized>(&'e self, origin: Origin, event: &'e E) -> Value<'e> {
-        match origin {
-            Origin::Header(name) => event.header(name.of(&self.texts)),
-            Origin::Key => event.key(),
-            Origin::Topic => Value::Bytes(event.topic().as_bytes()),
-            Origin::Constant(text) => Value::Bytes(text.bytes_of(&self.texts)),
-        }
     }
 
     /// The map's name.

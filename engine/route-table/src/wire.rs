@@ -40,6 +40,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field; after a fault there is no more.
+    #[inline]
     pub(crate) fn next(&mut self) -> Option<Result<Field<'a>, WireFault>> {
         if self.rest.is_empty() {
             return None;
@@ -51,6 +52,7 @@ impl<'a> Reader<'a> {
         Some(field)
     }
 
+    #[inline]
     fn field(&mut self) -> Result<Field<'a>, WireFault> {
         let start = self.at();
         let tag = self.varint()?;
@@ -74,6 +76,7 @@ impl<'a> Reader<'a> {
         Ok(Field { number, value, at })
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> Result<&'a [u8], WireFault> {
         let (taken, rest) =
             self.rest.split_at_checked(len).ok_or(WireFault::Truncated { at: self.begin + self.len })?;
@@ -81,7 +84,19 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, WireFault> {
+        // Tags and lengths of most fields are one byte.
+        if let Some((byte, rest)) = self.rest.split_first()
+            && byte & 0x80 == 0
+        {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireFault> {
         let start = self.at();
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {

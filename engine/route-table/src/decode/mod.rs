@@ -149,35 +149,39 @@ impl<'c> Decoder<'c> {
     }
 
     fn origin(&mut self, origin: Reader<'_>, rule: &mut Origin) {
-        let mut kind = None;
-        self.each_field(origin, |this, field| match field.number {
-            1 => {
-                let mut name = None;
-                this.text("header", &mut name, field);
-                this.required("header", name);
-                let name = this.keep(name.unwrap_or_default());
-                this.once("header", &mut kind, Origin::Header(name));
-            }
-            2 => this.within("part", None, |this| match field.number_value() {
-                Ok(1) => this.once("part", &mut kind, Origin::Key),
-                Ok(2) => this.once("part", &mut kind, Origin::Topic),
-                Ok(part @ (3 | 4)) => this.refuse(Fault::PartNotAllowed {
-                    part: if part == 3 { "the event type" } else { "the tenant" },
-                    instead: "it is what this field finds; name a header, KEY, TOPIC or a constant",
+        let (mut kind, mut given) = (None, false);
+        self.each_field(origin, |this, field| {
+            given = true;
+            match field.number {
+                1 => {
+                    let mut name = None;
+                    this.text("header", &mut name, field);
+                    this.required("header", name);
+                    let name = this.keep(name.unwrap_or_default());
+                    this.once("header", &mut kind, Origin::Header(name));
+                }
+                2 => this.within("part", None, |this| match field.number_value() {
+                    Ok(1) => this.once("part", &mut kind, Origin::Key),
+                    Ok(2) => this.once("part", &mut kind, Origin::Topic),
+                    Ok(part @ (3 | 4)) => this.refuse(Fault::PartNotAllowed {
+                        part: if part == 3 { "the event type" } else { "the tenant" },
+                        instead: "it is what this field finds; name a header, KEY, TOPIC or a constant",
+                    }),
+                    Ok(value) => this.refuse(Fault::UnknownEnum { name: "RecordPart", value }),
+                    Err(fault) => this.refuse(Fault::Wire(fault)),
                 }),
-                Ok(value) => this.refuse(Fault::UnknownEnum { name: "RecordPart", value }),
-                Err(fault) => this.refuse(Fault::Wire(fault)),
-            }),
-            3 => {
-                let mut text = None;
-                this.text("constant", &mut text, field);
-                let text = this.keep(text.unwrap_or_default());
-                this.once("constant", &mut kind, Origin::Constant(text));
+                3 => {
+                    let mut text = None;
+                    this.text("constant", &mut text, field);
+                    let text = this.keep(text.unwrap_or_default());
+                    this.once("constant", &mut kind, Origin::Constant(text));
+                }
+                number => this.refuse(Fault::UnknownField { message: "Origin", number }),
             }
-            number => this.refuse(Fault::UnknownField { message: "Origin", number }),
         });
         match kind {
             Some(kind) => *rule = kind,
+            None if given => {}
             None => self.refuse(Fault::Missing),
         }
     }

@@ -89,7 +89,7 @@ impl Event for TypedEvent {
         match name {
             "ce_type" => Value::Bytes(self.event_type.as_bytes()),
             "ce_region" => Value::Bytes(b"region-007"),
-            "ce_client" => Value::Bytes(b"client-012"),
+            "ce_client" => Value::Bytes(b"client-049"),
             _ => Value::Missing,
         }
     }

@@ -1,0 +1,238 @@
+//! What a map can have wrong, and the words in which it is told. Each case is a map in text form, beside every reason for its refusal.
+
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use veltrix_proto::v1::RouteMap;
+use veltrix_route_table::{Compiler, Deliveries, Event, Fault, Refused, Value, WireFault, compile, limits};
+
+fn map(text: &str) -> RouteMap {
+    let pool = DescriptorPool::decode(veltrix_proto::DESCRIPTOR_SET).unwrap();
+    let descriptor = pool.get_message_by_name("veltrix.v1.RouteMap").unwrap();
+    DynamicMessage::parse_text_format(descriptor, text).unwrap().transcode_to().unwrap()
+}
+
+/// A map that is right but for what `text` adds.
+fn with(text: &str) -> RouteMap {
+    map(&format!(
+        r#"name: "m" destinations {{ id: "d" kafka {{ topic: "t" }} }}
+           routes {{ id: "r" types {{ any: true }} to: "d" }} {text}"#
+    ))
+}
+
+fn reasons(map: &RouteMap) -> Vec<String> {
+    match compile(map) {
+        Ok(_) => Vec::new(),
+        Err(refused) => refused.reasons.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn a_map_that_is_right_is_taken() {
+    assert_eq!(reasons(&with("")), Vec::<String>::new());
+}
+
+#[test]
+fn every_reason_is_told_at_once_with_the_path_of_its_field() {
+    let found = reasons(&map(r#"destinations { id: "d" kafka { topic: "no topic" } }
+           destinations { id: "d" kafka { topic: "t" } }
+           routes { id: "r" types { exact: "" } to: "d" to: "e" }
+           routes { id: "r" types { any: true } }
+           tenants { id: "x" routes { types { any: true } to: "d" when { any { conditions {} } } } }"#));
+    let expected = [
+        "name: must be set",
+        "destinations[0].kafka.topic: `no topic` can't be the name of a Kafka topic",
+        "destinations[1].id: `d` is taken by another destination",
+        "routes[0].to[1]: `e` is no destination of this map; declare it under `destinations`",
+        "routes[0].types.exact[0]: must not be empty; for every type, say `any: true`",
+        "routes[1].id: `r` is taken by another route",
+        "routes[1].to: must be set",
+        "tenants[0].routes[0].id: must be set",
+        "tenants[0].routes[0].when.any.conditions[0]: must be set",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}\n    is not\n{expected}");
+    }
+}
+
+#[test]
+fn each_mistake_is_refused_by_name() {
+    let cases = [
+        (r#"routes { id: "x" to: "d" }"#, "routes[1].types: must be set"),
+        (r#"routes { id: "x" to: "d" types { prefixes: "" } }"#, "routes[1].types.prefixes[0]: must not be empty"),
+        (r#"destinations { id: "e" kafka { topic: "t" } }"#, "destinations[1].kafka.topic: `t` is taken by another"),
+        (r#"destinations { id: "e" }"#, "destinations[1].kafka: must be set"),
+        (r#"tenants { id: "a" } tenants { id: "a" }"#, "tenants[1].id: `a` is taken by another tenant"),
+        (r#"sources { topic: "s" } sources { topic: "s" }"#, "sources[1].topic: `s` is taken by another source topic"),
+        (r#"sources { topic: ".." }"#, "sources[0].topic: `..` can't be the name of a Kafka topic"),
+        (r#"sources { topic: "s" event_type {} }"#, "sources[0].event_type: must be set"),
+        (
+            r#"sources { topic: "s" tenant { part: RECORD_PART_TENANT } }"#,
+            "sources[0].tenant.part: the tenant can't be used here",
+        ),
+        (r#"unmatched { destination: "e" }"#, "unmatched.destination: `e` is no destination of this map"),
+    ];
+    for (text, expected) in cases {
+        let found = reasons(&with(text));
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{text}\n    gives {found:?}, not {expected}");
+    }
+}
+
+#[test]
+fn each_mistake_of_a_condition_is_refused_by_name() {
+    let cases = [
+        ("predicate { equals { text: \"x\" } }", "predicate.attribute: must be set"),
+        ("predicate { header: \"h\" }", "predicate.test: must be set"),
+        ("predicate { header: \"h\" equals {} }", "predicate.equals: must be set"),
+        ("predicate { header: \"h\" in {} }", "predicate.in.values: must be set"),
+        ("predicate { header: \"h\" prefix: \"\" }", "predicate.prefix: must not be empty"),
+        (
+            "predicate { header: \"h\" exists: true on_missing: ON_MISSING_TRUE }",
+            "predicate.on_missing: on_missing has no meaning for `exists`",
+        ),
+        ("all {}", "all.conditions: must be set"),
+        ("not {}", "not: must be set"),
+    ];
+    for (condition, expected) in cases {
+        let route = format!("routes {{ id: \"x\" to: \"d\" types {{ any: true }} when {{ {condition} }} }}");
+        let found = reasons(&with(&route));
+        let expected = format!("routes[1].when.{expected}");
+        assert!(
+            found.len() == 1 && found[0].starts_with(&expected),
+            "{condition}\n    gives {found:?}, not {expected}"
+        );
+    }
+}
+
+#[test]
+fn a_map_beyond_a_limit_is_refused_by_the_limits_name() {
+    let long = "x".repeat(limits::ID_BYTES.max as usize + 1);
+    let nested = (0..limits::CONDITION_DEPTH.max)
+        .fold("predicate { header: \"h\" exists: true }".to_owned(), |inner, _| format!("not {{ {inner} }}"));
+    let many = |count: u64, text: &str| text.repeat(count as usize + 1);
+    let route = |id: &str, more: &str| format!("routes {{ id: \"{id}\" to: \"d\" types {{ any: true }} {more} }}");
+    let predicate = "conditions { predicate { header: \"h\" exists: true } }";
+    let cases = [
+        (&limits::ID_BYTES, route(&long, "")),
+        (&limits::CONDITION_DEPTH, route("x", &format!("when {{ {nested} }}"))),
+        (&limits::CONDITION_NODES, route("x", &format!("when {{ all {{ {} }} }}", many(4_096, predicate)))),
+        (&limits::DESTINATIONS_PER_ROUTE, route("x", &many(256, "to: \"d\""))),
+        (&limits::LABELS_PER_TENANT, format!("tenants {{ id: \"t\" {} }}", labels(65))),
+        (
+            &limits::VALUES_PER_IN,
+            route(
+                "x",
+                &format!(
+                    "when {{ predicate {{ header: \"h\" in {{ {} }} }} }}",
+                    many(10_000, "values { text: \"v\" }")
+                ),
+            ),
+        ),
+        (
+            &limits::LITERAL_BYTES,
+            route("x", &format!("when {{ predicate {{ header: \"h\" prefix: \"{}\" }} }}", "y".repeat(4_097))),
+        ),
+        (
+            &limits::TYPES_PER_ROUTE,
+            format!("routes {{ id: \"x\" to: \"d\" types {{ {} }} }}", many(10_000, "exact: \"e\"")),
+        ),
+        (&limits::SOURCES, (0..=limits::SOURCES.max).map(|n| format!("sources {{ topic: \"s{n}\" }}")).collect()),
+        (&limits::TENANTS, (0..=limits::TENANTS.max).map(|n| format!("tenants {{ id: \"t{n}\" }}")).collect()),
+        (
+            &limits::DESTINATIONS,
+            (0..limits::DESTINATIONS.max)
+                .map(|n| format!("destinations {{ id: \"x{n}\" kafka {{ topic: \"x{n}\" }} }}"))
+                .collect(),
+        ),
+    ];
+    for (limit, text) in cases {
+        let Err(Refused { reasons, .. }) = compile(&with(&text)) else { panic!("{} is not kept", limit.name) };
+        let over = |fault: &Fault| matches!(fault, Fault::OverLimit { limit: named, .. } if *named == limit);
+        assert!(reasons.iter().any(|reason| over(&reason.fault)), "{}: {:?}", limit.name, &reasons[..1]);
+        let text = reasons.iter().map(|reason| reason.to_string()).collect::<String>();
+        assert!(text.contains(limit.name) && text.contains(&limit.max.to_string()), "{text}");
+    }
+}
+
+fn labels(count: usize) -> String {
+    (0..count).map(|n| format!("labels {{ key: \"k{n}\" value: \"v\" }}")).collect()
+}
+
+#[test]
+fn many_routes_in_few_bytes_are_refused_before_anything_is_stored_of_them() {
+    // Two bytes each: an empty message in field 4.
+    let bytes = [0x22, 0x00].repeat(limits::ROUTES.max as usize + 1);
+    let refused = Compiler::new().compile(&bytes).unwrap_err();
+    let routes = refused.reasons.iter().filter(|reason| reason.path.starts_with("routes"));
+    assert_eq!(routes.count(), 0, "no route was looked at");
+    assert!(refused.to_string().contains("`routes`"), "{refused}");
+}
+
+#[test]
+fn a_million_mistakes_give_a_readable_answer() {
+    let bytes = [0x22, 0x00].repeat(1_000_000);
+    let refused = Compiler::new().compile(&bytes).unwrap_err();
+    assert_eq!(refused.reasons.len(), Refused::REASONS_MAX);
+    assert!(refused.omitted > 2_000_000, "{}", refused.omitted);
+}
+
+#[test]
+fn bytes_that_are_no_map_are_refused_with_the_place() {
+    let good = with("").encode_to_vec();
+    let mut compiler = Compiler::new();
+    let mut fault = |bytes: &[u8]| compiler.compile(bytes).unwrap_err().reasons[0].clone();
+    assert_eq!(fault(b"").fault, Fault::EmptyMap);
+    assert_eq!(fault(&good[..good.len() - 1]).fault, Fault::Wire(WireFault::Truncated { at: good.len() - 1 }));
+    assert!(matches!(fault(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff").fault, Fault::Wire(_)));
+    assert!(matches!(fault(b"not protobuf").fault, Fault::Wire(_)));
+    let unknown = [good.as_slice(), &[0xf8, 0x01, 0x01]].concat();
+    assert_eq!(fault(&unknown).fault, Fault::UnknownField { message: "RouteMap", number: 31 });
+    let twice = [good.as_slice(), &[0x0a, 0x01, b'n']].concat();
+    assert_eq!((fault(&twice).fault, fault(&twice).path.as_str()), (Fault::GivenTwice, "name"));
+    let not_text = [&[0x0a, 0x01, 0xff][..], &good[3..]].concat();
+    assert_eq!(fault(&not_text).fault, Fault::Wire(WireFault::NotUtf8 { number: 1 }));
+}
+
+#[test]
+fn a_cut_at_any_byte_is_refused_or_is_a_smaller_map_that_is_whole() {
+    let map = with(r#"tenants { id: "x" } unmatched { destination: "d" }"#);
+    let bytes = map.encode_to_vec();
+    let mut compiler = Compiler::new();
+    for cut in 0..bytes.len() {
+        // Only a cut between two fields of the map itself leaves a map; the digest beside an update tells it from the whole.
+        if compiler.compile(&bytes[..cut]).is_ok() {
+            let rest = RouteMap::decode(&bytes[..cut]).unwrap();
+            assert!(rest.routes == map.routes && rest.destinations == map.destinations, "cut at {cut}");
+        }
+    }
+}
+
+struct Clue;
+
+impl Event for Clue {
+    fn topic(&self) -> &str {
+        "game-events"
+    }
+
+    fn key(&self) -> Value<'_> {
+        Value::Missing
+    }
+
+    fn header(&self, name: &str) -> Value<'_> {
+        if name == "ce_type" { Value::Bytes(b"hunt.clue.found") } else { Value::Missing }
+    }
+}
+
+#[test]
+fn a_refused_map_leaves_the_table_in_force_as_it_was() {
+    let mut compiler = Compiler::new();
+    let table = compiler.compile(&with("").encode_to_vec()).unwrap();
+    let mut out = Deliveries::new();
+    table.route(&Clue, &mut out);
+    let before = out.list().to_vec();
+    for bytes in [b"".as_slice(), b"not protobuf", &[0x22, 0x00]] {
+        assert!(compiler.compile(bytes).is_err());
+        table.route(&Clue, &mut out);
+        assert_eq!(out.list(), before);
+    }
+}

@@ -1,0 +1,185 @@
+//! The settings of an engine: flags, each of which is an environment variable, too, parsed once into a struct that can't be wrong.
+
+use crate::kafka::{KafkaSettings, PropertyError};
+use crate::router::StartAt;
+use clap::Args;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+use tonic::transport::Endpoint;
+
+/// The flags of `veltrix run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Kafka brokers to start from
+    #[arg(long, env = "VELTRIX_BROKERS", value_name = "HOST:PORT,…")]
+    pub brokers: String,
+
+    /// Topics to read events from
+    #[arg(long = "source", env = "VELTRIX_SOURCE", value_name = "TOPIC", num_args = 1.., value_delimiter = ',', required = true)]
+    pub sources: Vec<String>,
+
+    /// Where route changes come from; without it the engine routes by its last known good map, or by the one in the binary
+    #[arg(long, env = "VELTRIX_CONTROL_PLANE", value_name = "URL")]
+    pub control_plane: Option<String>,
+
+    /// How long a start waits for the control plane before it takes the last known good map
+    #[arg(long, env = "VELTRIX_CONTROL_PLANE_WAIT_MS", value_name = "MS", default_value_t = 2_000)]
+    pub control_plane_wait_ms: u64,
+
+    /// Consumer group; engines of one group share the partitions
+    #[arg(long, env = "VELTRIX_GROUP", default_value = "veltrix")]
+    pub group: String,
+
+    /// Where a group starts that has committed nothing
+    #[arg(long, env = "VELTRIX_START_AT", value_enum, default_value = "earliest")]
+    pub start_at: StartAt,
+
+    /// Topic for events that can't be delivered; it has to exist
+    #[arg(long, env = "VELTRIX_DEAD_LETTER_TOPIC", value_name = "TOPIC", default_value = "veltrix-dead-letters")]
+    pub dead_letter_topic: String,
+
+    /// Directory for the last known good RouteMap and the engine's id; one engine each
+    #[arg(long, env = "VELTRIX_STATE_DIR", value_name = "DIR", default_value = ".veltrix/engine")]
+    pub state_dir: PathBuf,
+
+    /// Name that the control plane knows this engine by [default: made once and kept in the state directory]
+    #[arg(long, env = "VELTRIX_ENGINE_ID", value_name = "NAME")]
+    pub engine_id: Option<String>,
+
+    /// Address for /healthz, /readyz and /metrics
+    #[arg(long, env = "VELTRIX_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7080")]
+    pub listen: SocketAddr,
+
+    /// Router threads [default: half of the processors; librdkafka's threads use the others]
+    #[arg(long, env = "VELTRIX_ROUTERS", value_name = "N")]
+    pub routers: Option<NonZeroUsize>,
+
+    /// Events that are taken at once, and so routed by one table
+    #[arg(long, env = "VELTRIX_BATCH_EVENTS", value_name = "N", default_value = "512")]
+    pub batch_events: NonZeroUsize,
+
+    /// Events that each router has under way at most before it stops reading
+    #[arg(long, env = "VELTRIX_IN_FLIGHT_EVENTS", value_name = "N", default_value = "50000")]
+    pub in_flight_events: NonZeroUsize,
+
+    /// Bytes of such events
+    #[arg(long, env = "VELTRIX_IN_FLIGHT_MIB", value_name = "MIB", default_value = "64")]
+    pub in_flight_mib: NonZeroUsize,
+
+    /// How long a stop may take to finish what is under way
+    #[arg(long, env = "VELTRIX_GRACE_MS", value_name = "MS", default_value_t = 10_000)]
+    pub grace_ms: u64,
+
+    /// A librdkafka property for all clients, or for one kind: consumer.KEY=VALUE, producer.KEY=VALUE
+    #[arg(long = "kafka-property", env = "VELTRIX_KAFKA_PROPERTY", value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub kafka_properties: Vec<String>,
+
+    /// A file of such properties, a line each; flags go before it
+    #[arg(long, env = "VELTRIX_KAFKA_PROPERTIES_FILE", value_name = "FILE")]
+    pub kafka_properties_file: Option<PathBuf>,
+}
+
+/// An engine's settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How to reach Kafka.
+    pub kafka: KafkaSettings,
+    /// Topics to read from; never empty.
+    pub sources: Vec<String>,
+    /// See [`RunArgs::group`].
+    pub group: String,
+    /// See [`RunArgs::start_at`].
+    pub start_at: StartAt,
+    /// See [`RunArgs::dead_letter_topic`].
+    pub dead_letter_topic: String,
+    /// See [`RunArgs::control_plane`].
+    pub control_plane: Option<Endpoint>,
+    /// See [`RunArgs::control_plane_wait_ms`].
+    pub control_plane_wait: Duration,
+    /// `None`: nothing is kept.
+    pub state_dir: Option<PathBuf>,
+    /// See [`RunArgs::engine_id`].
+    pub engine_id: Option<String>,
+    /// `None`: no HTTP side.
+    pub listen: Option<SocketAddr>,
+    /// See [`RunArgs::routers`].
+    pub routers: NonZeroUsize,
+    /// See [`RunArgs::batch_events`].
+    pub batch_events_max: NonZeroUsize,
+    /// For each router.
+    pub in_flight_events_max: NonZeroUsize,
+    /// For each router.
+    pub in_flight_bytes_max: usize,
+    /// See [`RunArgs::grace_ms`].
+    pub grace: Duration,
+}
+
+/// A setting that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSetting {
+    /// Of a Kafka property.
+    #[error("{0}")]
+    Property(#[from] PropertyError),
+    /// The control plane's URL.
+    #[error("--control-plane `{url}` is no URL such as http://127.0.0.1:7070: {reason}")]
+    ControlPlane {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An event that came from a topic would go to it again.
+    #[error("--dead-letter-topic `{0}` is a source, too; dead letters would be read again")]
+    DeadLettersAreASource(String),
+}
+
+impl Config {
+    /// Checks the flags.
+    ///
+    /// # Errors
+    /// Every setting that can't be used.
+    pub fn new(args: RunArgs) -> Result<Config, Vec<BadSetting>> {
+        let mut errors: Vec<BadSetting> = Vec::new();
+        let file = args.kafka_properties_file.as_deref();
+        let kafka = KafkaSettings::new(args.brokers, file, &args.kafka_properties)
+            .map_err(|refused| errors.extend(refused.into_iter().map(BadSetting::from)));
+        let control_plane = args.control_plane.map(|url| {
+            let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| error.to_string());
+            let endpoint = endpoint.and_then(|endpoint| match endpoint.uri().scheme_str() {
+                Some("http" | "https") => Ok(endpoint),
+                _ => Err("it does not begin with http://".to_owned()),
+            });
+            endpoint.map_err(|reason| errors.push(BadSetting::ControlPlane { url, reason }))
+        });
+        if args.sources.contains(&args.dead_letter_topic) {
+            errors.push(BadSetting::DeadLettersAreASource(args.dead_letter_topic.clone()));
+        }
+        let (Ok(kafka), Ok(control_plane), true) = (kafka, control_plane.transpose(), errors.is_empty()) else {
+            return Err(errors);
+        };
+        Ok(Config {
+            kafka,
+            sources: args.sources,
+            group: args.group,
+            start_at: args.start_at,
+            dead_letter_topic: args.dead_letter_topic,
+            control_plane,
+            control_plane_wait: Duration::from_millis(args.control_plane_wait_ms),
+            state_dir: Some(args.state_dir),
+            engine_id: args.engine_id,
+            listen: Some(args.listen),
+            routers: args.routers.unwrap_or_else(default_routers),
+            batch_events_max: args.batch_events,
+            in_flight_events_max: args.in_flight_events,
+            in_flight_bytes_max: args.in_flight_mib.get() << 20,
+            grace: Duration::from_millis(args.grace_ms),
+        })
+    }
+}
+
+fn default_routers() -> NonZeroUsize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new(processors / 2).unwrap_or(NonZeroUsize::MIN)
+}

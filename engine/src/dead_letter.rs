@@ -1,0 +1,137 @@
+//! Events that can't be delivered: as they were, with the reason.
+
+use crate::headers;
+use crate::kafka::native::{Headers, Outgoing, Record};
+use rdkafka::error::RDKafkaErrorCode;
+
+/// Classes of causes; their names are in the header [`headers::CAUSE`] and in the metric `veltrix_dead_letters_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The event's type can't be told.
+    Unreadable,
+    /// A route that could not be decided asks for a dead letter.
+    Undecided,
+    /// No route wants the event, and the map says that such events are dead letters.
+    Unmatched,
+    /// The record is too large for its destination.
+    TooLarge,
+    /// The destination's topic is not there any more.
+    UnknownTopic,
+    /// Kafka refuses the record for another reason.
+    Refused,
+}
+
+impl Cause {
+    /// As it stands in headers and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Unreadable => "unreadable",
+            Cause::Undecided => "undecided",
+            Cause::Unmatched => "unmatched",
+            Cause::TooLarge => "too_large",
+            Cause::UnknownTopic => "unknown_topic",
+            Cause::Refused => "refused",
+        }
+    }
+
+    pub(crate) fn of_code(code: RDKafkaErrorCode) -> Cause {
+        match code {
+            RDKafkaErrorCode::MessageSizeTooLarge => Cause::TooLarge,
+            RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition => Cause::UnknownTopic,
+            _ => Cause::Refused,
+        }
+    }
+}
+
+/// A record on its way to the dead-letter topic. Owns what it says: dead letters are rare.
+pub(crate) struct DeadLetter {
+    cause: Cause,
+    key: Option<Vec<u8>>,
+    payload: Option<Vec<u8>>,
+    timestamp: Option<i64>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl DeadLetter {
+    /// Of an event that was not sent anywhere.
+    pub(crate) fn of_event(
+        record: &Record<'_>,
+        source: &str,
+        version: &str,
+        route: Option<&str>,
+        cause: Cause,
+        text: String,
+    ) -> DeadLetter {
+        let theirs = record.headers().filter(|(name, _)| !headers::is_own(name));
+        let mut letter = DeadLetter::new(record, cause, theirs);
+        letter.add(headers::VERSION, version);
+        letter.add(headers::SOURCE, source);
+        route.into_iter().for_each(|route| letter.add(headers::ROUTE, route));
+        letter.add(headers::REASON, &text);
+        letter
+    }
+
+    /// Of a delivery that Kafka has refused: it carries its headers already.
+    pub(crate) fn of_delivery(delivery: &Record<'_>, code: RDKafkaErrorCode) -> DeadLetter {
+        let mut letter = DeadLetter::new(delivery, Cause::of_code(code), delivery.headers());
+        letter.add(headers::TOPIC, delivery.topic());
+        letter.add(headers::REASON, &code.to_string());
+        letter
+    }
+
+    fn new<'r>(
+        record: &Record<'r>,
+        cause: Cause,
+        headers: impl Iterator<Item = (&'r str, Option<&'r [u8]>)>,
+    ) -> DeadLetter {
+        let mut letter = DeadLetter {
+            cause,
+            key: record.key().map(<[u8]>::to_vec),
+            payload: record.payload().map(<[u8]>::to_vec),
+            timestamp: record.timestamp(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect(),
+        };
+        letter.add(headers::CAUSE, cause.name());
+        letter
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        self.headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
+    }
+
+    pub(crate) fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Leaves the payload out, and says so. False if there is none.
+    pub(crate) fn omit_payload(&mut self) -> bool {
+        let Some(payload) = self.payload.take() else { return false };
+        self.add(headers::PAYLOAD_OMITTED, &payload.len().to_string());
+        true
+    }
+
+    pub(crate) fn outgoing(&self) -> Outgoing<'_> {
+        Outgoing { key: self.key.as_deref(), payload: self.payload.as_deref(), timestamp: self.timestamp }
+    }
+
+    pub(crate) fn headers(&self) -> Headers {
+        let mut headers = Headers::with_room_for(self.headers.len());
+        self.headers.iter().for_each(|(name, value)| headers.add(name, value.as_deref()));
+        headers
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        self.header(headers::REASON)
+    }
+
+    pub(crate) fn source(&self) -> &str {
+        self.header(headers::SOURCE)
+    }
+
+    fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().rev().find(|(header, _)| header == name);
+        found.and_then(|(_, value)| str::from_utf8(value.as_deref()?).ok()).unwrap_or_default()
+    }
+}

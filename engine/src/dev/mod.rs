@@ -1,0 +1,1 @@
+//! `veltrix dev`: everything in one process.

@@ -1,0 +1,361 @@
+//! Puts an engine together, and sees it to its end.
+
+use crate::EMBEDDED_ROUTES;
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::installer::Installer;
+use crate::last_known_good::LastKnownGood;
+use crate::metrics::Metrics;
+use crate::route_updates::RouteUpdates;
+use crate::router::{RouterContext, supervise};
+use crate::snapshot::Published;
+use crate::status::Status;
+use crate::stop::Stop;
+use parking_lot::Mutex;
+use rdkafka::error::KafkaError;
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use veltrix_route_table::{Refused, RouteMapVersion};
+
+/// Why an engine could not start or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The HTTP side has no address.
+    #[error("can't listen on {address}: {source}; choose another address with --listen")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The state directory can't be used.
+    #[error("can't use the state directory `{}`: {reason}; choose another one with --state-dir", path.display())]
+    StateDir {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Topics that the engine itself needs are missing.
+    #[error("the cluster has no topic {}; create {} first, for example with kafka-topics.sh --create --topic NAME", quoted(.0), if .0.len() == 1 { "it" } else { "them" })]
+    MissingTopics(Vec<String>),
+    /// A Kafka client can't be made.
+    #[error("can't create a Kafka client: {0}")]
+    Kafka(#[from] KafkaError),
+    /// A mistake in the engine itself.
+    #[error("can't register a metric: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The binary's own map is refused; the build would have failed.
+    #[error("the RouteMap in the binary can't be used: {0}")]
+    Embedded(#[source] Refused),
+    /// A thread could not be started.
+    #[error("can't start a router thread: {0}")]
+    Thread(#[source] io::Error),
+    /// Clients did not close in time.
+    #[error(
+        "{0} router(s) did not stop within the grace period; what they had under way is repeated after the next start"
+    )]
+    DrainTimedOut(usize),
+}
+
+fn quoted(topics: &[String]) -> String {
+    topics.iter().map(|topic| format!("`{topic}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A running engine, or one that is about to run.
+pub struct Engine {
+    config: Config,
+    metrics: Metrics,
+    status: Status,
+    published: Arc<Published>,
+    admin: Option<(SocketAddr, TcpListener)>,
+    state: State,
+}
+
+/// What an engine keeps over restarts.
+struct State {
+    engine_id: String,
+    last_known_good: Option<LastKnownGood>,
+    /// Held as long as the engine lives, so that no second one uses the directory.
+    _lock: Option<File>,
+}
+
+/// Between two questions while Kafka does not answer.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// On top of the grace period, for clients to close their connections.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Engine {
+    /// Takes what the engine needs of this machine: its directory and its address.
+    ///
+    /// # Errors
+    /// Either can't be had.
+    pub async fn start(config: Config) -> Result<Engine, EngineError> {
+        let state = match &config.state_dir {
+            Some(path) => open_state(path, config.engine_id.as_deref())
+                .map_err(|reason| EngineError::StateDir { path: path.clone(), reason })?,
+            None => State {
+                engine_id: config.engine_id.clone().unwrap_or_else(|| "engine".to_owned()),
+                last_known_good: None,
+                _lock: None,
+            },
+        };
+        let admin = match config.listen {
+            None => None,
+            Some(address) => {
+                let refused = |source| EngineError::Listen { address, source };
+                let listener = TcpListener::bind(address).await.map_err(refused)?;
+                Some((listener.local_addr().map_err(refused)?, listener))
+            }
+        };
+        let metrics = Metrics::new()?;
+        let status = Status::new(metrics.clone(), config.routers.get());
+        Ok(Engine { config, metrics, status, published: Arc::default(), admin, state })
+    }
+
+    /// The engine's numbers, now and while it runs.
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    /// Where its HTTP side listens.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Routes until `shutdown`, then drains.
+    ///
+    /// # Errors
+    /// The engine can't begin, or could not end in time.
+    pub async fn run_until(mut self, shutdown: CancellationToken) -> Result<(), EngineError> {
+        let side_tasks = CancellationToken::new();
+        let admin = self.admin.take().map(|(_, listener)| self.serve_admin(listener, side_tasks.clone()));
+        let result = self.route_until(&shutdown, &side_tasks).await;
+        side_tasks.cancel();
+        if let Some(admin) = admin {
+            let _ended = admin.await;
+        }
+        result
+    }
+
+    fn serve_admin(&self, listener: TcpListener, stop: CancellationToken) -> JoinHandle<()> {
+        let admin = Admin {
+            metrics: self.metrics.clone(),
+            status: self.status.clone(),
+            published: Arc::clone(&self.published),
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                result = axum::serve(listener, admin::router(admin)).into_future() => {
+                    if let Err(error) = result {
+                        tracing::error!(%error, "the HTTP side has stopped");
+                    }
+                }
+                () = stop.cancelled() => {}
+            }
+        })
+    }
+
+    async fn route_until(
+        &self,
+        shutdown: &CancellationToken,
+        side_tasks: &CancellationToken,
+    ) -> Result<(), EngineError> {
+        let last_known_good = self.state.last_known_good.clone();
+        let installer =
+            Installer::new(&self.config.kafka, Arc::clone(&self.published), last_known_good, self.metrics.clone())?;
+        let installer = Arc::new(Mutex::new(installer));
+        if !self.wait_for_topics(&installer, shutdown).await? {
+            return Ok(());
+        }
+        let updates = self.follow_control_plane(&installer, side_tasks);
+        if !self.first_map(&installer, shutdown).await? {
+            return Ok(());
+        }
+        let result = self.run_routers(shutdown).await;
+        side_tasks.cancel();
+        if let Some(updates) = updates {
+            let _ended = updates.await;
+        }
+        result
+    }
+
+    /// Waits until Kafka answers, and refuses to go on without the topics that the engine itself needs. False if it was told to stop.
+    async fn wait_for_topics(
+        &self,
+        installer: &Arc<Mutex<Installer>>,
+        shutdown: &CancellationToken,
+    ) -> Result<bool, EngineError> {
+        let needed: Vec<String> = self.config.sources.iter().chain([&self.config.dead_letter_topic]).cloned().collect();
+        loop {
+            let (installer, names) = (Arc::clone(installer), needed.clone());
+            let ask = move || {
+                let missing = installer.lock().missing_topics(names.iter().map(String::as_str))?.into_iter();
+                Ok::<_, KafkaError>(missing.map(str::to_owned).collect::<Vec<String>>())
+            };
+            match tokio::task::spawn_blocking(ask).await.unwrap_or_else(|_| Err(KafkaError::Canceled)) {
+                Ok(missing) if missing.is_empty() => return Ok(true),
+                Ok(missing) => return Err(EngineError::MissingTopics(missing)),
+                Err(error) => {
+                    tracing::warn!(%error, retry_in = ?ASK_AGAIN, "Kafka does not answer; are --brokers right, is it up?");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(ASK_AGAIN) => {}
+                () = shutdown.cancelled() => return Ok(false),
+            }
+        }
+    }
+
+    fn follow_control_plane(
+        &self,
+        installer: &Arc<Mutex<Installer>>,
+        stop: &CancellationToken,
+    ) -> Option<JoinHandle<()>> {
+        let updates = RouteUpdates {
+            endpoint: self.config.control_plane.clone()?,
+            engine_id: self.state.engine_id.clone(),
+            installer: Arc::clone(installer),
+            published: Arc::clone(&self.published),
+            metrics: self.metrics.clone(),
+            status: self.status.clone(),
+        };
+        Some(tokio::spawn(updates.run(stop.clone())))
+    }
+
+    /// Sees to it that there is a map: from the control plane, from disk, or from the binary. False if told to stop meanwhile.
+    async fn first_map(
+        &self,
+        installer: &Arc<Mutex<Installer>>,
+        shutdown: &CancellationToken,
+    ) -> Result<bool, EngineError> {
+        let has_control_plane = self.config.control_plane.is_some();
+        if has_control_plane && self.wait_for_map(self.config.control_plane_wait, shutdown).await {
+            return Ok(true);
+        }
+        let (installer, store) = (Arc::clone(installer), self.state.last_known_good.clone());
+        let (published, metrics) = (Arc::clone(&self.published), self.metrics.clone());
+        let from_here = move || begin_from_here(&mut installer.lock(), &published, store, has_control_plane, &metrics);
+        match tokio::task::spawn_blocking(from_here).await {
+            Ok(begun) => begun?,
+            Err(error) => tracing::error!(%error, "taking a map from disk has failed"),
+        }
+        while !self.wait_for_map(Duration::from_secs(10), shutdown).await {
+            if shutdown.is_cancelled() {
+                return Ok(false);
+            }
+            tracing::warn!("waiting for a first RouteMap: there is none on disk, and none came from the control plane");
+        }
+        Ok(true)
+    }
+
+    async fn wait_for_map(&self, timeout: Duration, shutdown: &CancellationToken) -> bool {
+        let (published, cancelled) = (Arc::clone(&self.published), shutdown.clone());
+        let waiting = tokio::task::spawn_blocking(move || published.wait_for_first(timeout));
+        tokio::select! {
+            there = waiting => there.unwrap_or(false),
+            () = cancelled.cancelled() => false,
+        }
+    }
+
+    async fn run_routers(&self, shutdown: &CancellationToken) -> Result<(), EngineError> {
+        let config = &self.config;
+        let stop = Arc::new(Stop::default());
+        let context = RouterContext {
+            kafka: config.kafka.clone(),
+            group: config.group.clone(),
+            sources: config.sources.clone(),
+            dead_letter_topic: config.dead_letter_topic.clone(),
+            start_at: config.start_at,
+            batch_events_max: config.batch_events_max,
+            in_flight_events_max: config.in_flight_events_max.get(),
+            in_flight_bytes_max: config.in_flight_bytes_max,
+            published: Arc::clone(&self.published),
+            metrics: self.metrics.clone(),
+            stop: Arc::clone(&stop),
+        };
+        let mut threads = Vec::new();
+        for number in 0..config.routers.get() {
+            let context = context.clone();
+            let thread = std::thread::Builder::new().name(format!("router-{number}"));
+            threads.push(thread.spawn(move || supervise(&context, number)).map_err(EngineError::Thread)?);
+        }
+        shutdown.cancelled().await;
+        tracing::info!(grace = ?config.grace, "stopping");
+        stop.stop(config.grace);
+        let deadline = tokio::time::Instant::now() + config.grace + CLOSE_TIMEOUT;
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            if tokio::time::Instant::now() >= deadline {
+                return Err(EngineError::DrainTimedOut(threads.iter().filter(|thread| !thread.is_finished()).count()));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+}
+
+/// Begins with what this machine has: the last known good map, or, where there is no control plane to wait for, the binary's.
+fn begin_from_here(
+    installer: &mut Installer,
+    published: &Published,
+    store: Option<LastKnownGood>,
+    has_control_plane: bool,
+    metrics: &Metrics,
+) -> Result<(), EngineError> {
+    if published.current().is_some() {
+        // The control plane has answered after all.
+        return Ok(());
+    }
+    if let Some(map) = store.and_then(|store| store.load()) {
+        match installer.begin_with(map.version, &map.route_map) {
+            Ok(()) => {
+                tracing::warn!(version = %map.version, "routing by the last known good RouteMap on disk");
+                metrics.route_map_stale.set(i64::from(has_control_plane));
+                return Ok(());
+            }
+            Err(refused) => tracing::error!(version = %map.version, "the RouteMap on disk can't be used: {refused}"),
+        }
+    }
+    if has_control_plane {
+        return Ok(());
+    }
+    tracing::warn!(
+        "no control plane is set and no RouteMap is on disk; routing by the one that is compiled into the binary"
+    );
+    installer.begin_with(RouteMapVersion::EMBEDDED, EMBEDDED_ROUTES).map_err(EngineError::Embedded)
+}
+
+fn open_state(path: &Path, engine_id: Option<&str>) -> Result<State, String> {
+    fs::create_dir_all(path).map_err(|error| error.to_string())?;
+    let lock = File::create(path.join("lock")).map_err(|error| error.to_string())?;
+    lock.try_lock().map_err(|error| match error {
+        fs::TryLockError::WouldBlock => "another engine is using it".to_owned(),
+        fs::TryLockError::Error(error) => error.to_string(),
+    })?;
+    let engine_id = match engine_id {
+        Some(id) => id.to_owned(),
+        None => kept_engine_id(&path.join("engine-id")).map_err(|error| error.to_string())?,
+    };
+    Ok(State { engine_id, last_known_good: Some(LastKnownGood::new(path)), _lock: Some(lock) })
+}
+
+/// The id in the file, or a new one that is put there.
+fn kept_engine_id(file: &Path) -> io::Result<String> {
+    use std::hash::{BuildHasher as _, RandomState};
+    match fs::read_to_string(file) {
+        Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let id = format!("{host}-{:08x}", RandomState::new().hash_one(std::process::id()) as u32);
+    fs::write(file, &id)?;
+    Ok(id)
+}

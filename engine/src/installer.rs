@@ -1,0 +1,219 @@
+//! The engine's side of a route change: prepare, commit, abort. The slow path's only owner of tables that are not in force.
+//!
+//! *Prepare* checks the bytes, compiles them into memory that came back from the table before the last, and asks Kafka whether every
+//! topic is there; nothing of it touches an event. *Commit* writes the map to disk and publishes the table, waits until no router
+//! uses the one before it, and takes that one's memory back. Everything here blocks; it runs on a blocking thread.
+
+use crate::kafka::{Cluster, KafkaSettings};
+use crate::last_known_good::{LastKnownGood, StoredMap};
+use crate::metrics::Metrics;
+use crate::snapshot::{Published, Snapshot};
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use veltrix_route_table::{Compiler, Refused, RouteMapVersion, RouteTable};
+
+/// How long Kafka may take to say which topics it has.
+const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long routers may take to leave the old table. A router looks for a new one before each batch, so that more than a second
+/// means that it waits for a broker.
+const ADOPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a map can't be prepared here.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrepareError {
+    #[error(
+        "the {got} bytes that arrived do not have the digest that was announced; they were cut or changed on the way"
+    )]
+    Digest { got: usize },
+    #[error("{0}")]
+    Refused(#[source] Refused),
+    #[error(
+        "destination `{destination}` names topic `{topic}`, which the cluster does not have; create it, or remove the destination"
+    )]
+    MissingTopic { index: usize, destination: String, topic: String },
+    #[error("can't ask Kafka for the topics of the destinations: {0}")]
+    Kafka(#[source] rdkafka::error::KafkaError),
+    #[error("compiling the map panicked; this is a bug of the engine, which goes on with the map in force")]
+    Panic,
+}
+
+/// Why a commit was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommitError {
+    #[error("version {0} was not prepared here")]
+    NotPrepared(u64),
+    #[error("version {offered} is not newer than version {in_force}, which is in force; versions never go back")]
+    NotNewer { offered: RouteMapVersion, in_force: RouteMapVersion },
+}
+
+/// What took how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committed {
+    pub(crate) took: Duration,
+}
+
+struct Prepared {
+    version: u64,
+    sha256: [u8; 32],
+    route_map: Bytes,
+    table: RouteTable,
+}
+
+pub(crate) struct Installer {
+    compiler: Compiler,
+    published: Arc<Published>,
+    prepared: Option<Prepared>,
+    /// Tables that were replaced while a router that could not be waited for still used them.
+    retired: Vec<Arc<Snapshot>>,
+    cluster: Cluster,
+    last_known_good: Option<LastKnownGood>,
+    metrics: Metrics,
+}
+
+impl Installer {
+    pub(crate) fn new(
+        kafka: &KafkaSettings,
+        published: Arc<Published>,
+        last_known_good: Option<LastKnownGood>,
+        metrics: Metrics,
+    ) -> Result<Installer, rdkafka::error::KafkaError> {
+        Ok(Installer {
+            compiler: Compiler::new(),
+            published,
+            prepared: None,
+            retired: Vec::new(),
+            cluster: Cluster::new(kafka)?,
+            last_known_good,
+            metrics,
+        })
+    }
+
+    /// Makes a map ready to be committed; what was prepared before and not committed is dropped.
+    pub(crate) fn prepare(
+        &mut self,
+        version: u64,
+        announced: &[u8],
+        route_map: Bytes,
+    ) -> Result<Duration, Vec<PrepareError>> {
+        let began = Instant::now();
+        self.abort();
+        let result = self.compile_and_check(version, announced, route_map);
+        let outcome = if result.is_ok() { "prepared" } else { "rejected" };
+        self.metrics.route_map_updates.with_label_values(&[outcome]).inc();
+        let took = began.elapsed();
+        self.metrics.route_map_seconds.with_label_values(&["prepare"]).observe(took.as_secs_f64());
+        result.map(|()| took)
+    }
+
+    fn compile_and_check(&mut self, version: u64, announced: &[u8], route_map: Bytes) -> Result<(), Vec<PrepareError>> {
+        let sha256: [u8; 32] = Sha256::digest(&route_map).into();
+        if announced != sha256 {
+            return Err(vec![PrepareError::Digest { got: route_map.len() }]);
+        }
+        // A bug in the compiler must cost this update, not the engine.
+        let table = match catch_unwind(AssertUnwindSafe(|| self.compiler.compile(&route_map))) {
+            Ok(Ok(table)) => table,
+            Ok(Err(refused)) => return Err(vec![PrepareError::Refused(refused)]),
+            Err(_) => {
+                self.compiler = Compiler::new();
+                return Err(vec![PrepareError::Panic]);
+            }
+        };
+        if let Err(errors) = self.check_topics(&table) {
+            self.compiler.recycle(table);
+            return Err(errors);
+        }
+        self.prepared = Some(Prepared { version, sha256, route_map, table });
+        Ok(())
+    }
+
+    fn check_topics(&mut self, table: &RouteTable) -> Result<(), Vec<PrepareError>> {
+        let topics = table.destinations().map(|destination| destination.topic);
+        let missing = self.cluster.missing(topics, TOPICS_TIMEOUT).map_err(|error| vec![PrepareError::Kafka(error)])?;
+        let errors: Vec<PrepareError> = table
+            .destinations()
+            .enumerate()
+            .filter(|(_, destination)| missing.contains(&destination.topic))
+            .map(|(index, destination)| PrepareError::MissingTopic {
+                index,
+                destination: destination.id.to_owned(),
+                topic: destination.topic.to_owned(),
+            })
+            .collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// The topics among `topics` that the cluster does not have.
+    pub(crate) fn missing_topics<'t>(
+        &mut self,
+        topics: impl Iterator<Item = &'t str>,
+    ) -> Result<Vec<&'t str>, rdkafka::error::KafkaError> {
+        self.cluster.missing(topics, TOPICS_TIMEOUT)
+    }
+
+    /// Drops what was prepared, if anything was.
+    pub(crate) fn abort(&mut self) {
+        if let Some(prepared) = self.prepared.take() {
+            self.compiler.recycle(prepared.table);
+        }
+    }
+
+    /// Puts what was prepared in force, and returns when no router uses an older table.
+    pub(crate) fn commit(&mut self, version: u64, sha256: &[u8]) -> Result<Committed, CommitError> {
+        let began = Instant::now();
+        let Some(prepared) = self.prepared.take_if(|prepared| prepared.version == version && prepared.sha256 == sha256)
+        else {
+            return Err(CommitError::NotPrepared(version));
+        };
+        let offered = RouteMapVersion::from_wire(prepared.version).unwrap_or(RouteMapVersion::EMBEDDED);
+        if let Some(current) = self.published.current()
+            && offered <= current.version
+        {
+            self.compiler.recycle(prepared.table);
+            return Err(CommitError::NotNewer { offered, in_force: current.version });
+        }
+        // On disk before it is in force: a restart must not go back to a version before one that events carry.
+        if let Some(store) = &self.last_known_good {
+            let map = StoredMap { version: offered, sha256: prepared.sha256, route_map: prepared.route_map };
+            if let Err(error) = store.store(&map) {
+                self.metrics.last_known_good_failures.inc();
+                tracing::error!(%error, version = %offered, "the RouteMap could not be written to disk; it is in force all the same, \
+                    but after a restart without the control plane the engine would begin with an older one");
+            }
+        }
+        self.publish(Snapshot { version: offered, sha256: prepared.sha256, table: prepared.table });
+        self.metrics.route_map_updates.with_label_values(&["committed"]).inc();
+        self.metrics.route_map_stale.set(0);
+        let took = began.elapsed();
+        self.metrics.route_map_seconds.with_label_values(&["commit"]).observe(took.as_secs_f64());
+        Ok(Committed { took })
+    }
+
+    /// Puts a map in force that needs no agreement: the last known good one, or the one in the binary. Topics are not asked for: they
+    /// were there when the map was committed, and if one is gone, its events become dead letters while the others go on.
+    pub(crate) fn begin_with(&mut self, version: RouteMapVersion, route_map: &[u8]) -> Result<(), Refused> {
+        let sha256 = Sha256::digest(route_map).into();
+        let table = self.compiler.compile(route_map)?;
+        self.publish(Snapshot { version, sha256, table });
+        Ok(())
+    }
+
+    fn publish(&mut self, snapshot: Snapshot) {
+        let version = snapshot.version;
+        let (generation, before) = self.published.publish(snapshot);
+        self.metrics.route_map_version.set(version.get() as i64);
+        if !self.published.wait_until_adopted(generation, ADOPT_TIMEOUT) {
+            tracing::warn!(%version, "a router still uses an older table after {ADOPT_TIMEOUT:?}; it waits for a broker");
+        }
+        self.retired.extend(before);
+        for retired in std::mem::take(&mut self.retired) {
+            match Arc::try_unwrap(retired) {
+                Ok(snapshot) => self.compiler.recycle(snapshot.table),
+                Err(still_used) => self.retired.push(still_used),
+            }
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Kafka's clients: their settings, what they log, and what can be asked of a cluster on the slow path.
+//!
+//! The settings that Veltrix's guarantees rest on are fixed here and can't be overridden ([`FIXED`] says why for each); everything
+//! else of librdkafka is the operator's (`--kafka-property`). The calls of the hot path are in [`native`].
+
+pub(crate) mod native;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+/// How to reach a cluster, and what else librdkafka is told.
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    brokers: String,
+    both: BTreeMap<String, String>,
+    consumer: BTreeMap<String, String>,
+    producer: BTreeMap<String, String>,
+}
+
+/// Why a Kafka property was refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PropertyError {
+    /// There is no `=`.
+    #[error(
+        "`{0}` is no Kafka property; write key=value, for one kind of client consumer.key=value or producer.key=value"
+    )]
+    NoValue(String),
+    /// Veltrix needs it to be what it is.
+    #[error("the Kafka property `{key}` can't be set: {why}")]
+    Fixed {
+        /// The property.
+        key: String,
+        /// What depends on it.
+        why: &'static str,
+    },
+    /// librdkafka does not take it.
+    #[error("librdkafka refuses the Kafka property `{key}` = `{value}`: {reason}")]
+    Refused {
+        /// The property.
+        key: String,
+        /// Its value; of secrets a placeholder.
+        value: String,
+        /// In librdkafka's words.
+        reason: String,
+    },
+    /// A properties file can't be read.
+    #[error("can't read the Kafka properties from `{path}`: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        reason: String,
+    },
+}
+
+/// Properties that are Veltrix's own, and why.
+const FIXED: [(&str, &str); 9] = [
+    ("bootstrap.servers", "use --brokers"),
+    ("group.id", "use --group"),
+    ("enable.auto.offset.store", "offsets are stored when all deliveries of an event are acknowledged"),
+    ("enable.auto.commit", "stored offsets are committed once a second and whenever partitions change hands"),
+    ("auto.offset.reset", "use --start-at; a position that Kafka has lost is reported, not silently replaced"),
+    ("enable.idempotence", "without it a retry could deliver twice or out of order"),
+    ("acks", "a delivery counts when all in-sync replicas have it"),
+    ("message.timeout.ms", "a delivery is tried until the broker is back; giving up would lose the event"),
+    ("delivery.report.only.error", "offsets wait for the reports of success"),
+];
+
+/// Before the operator's own, in this order of precedence: fixed, operator's, these.
+const DEFAULTS: [(&str, &str); 2] = [("client.id", "veltrix"), ("socket.keepalive.enable", "true")];
+
+const CONSUMER_DEFAULTS: [(&str, &str); 8] = [
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("allow.auto.create.topics", "false"),
+    ("check.crcs", "true"),
+    ("auto.commit.interval.ms", "1000"),
+    // A broker answers as soon as there is a byte; this is how long it holds a fetch when there is none.
+    ("fetch.wait.max.ms", "50"),
+    ("fetch.queue.backoff.ms", "20"),
+    // What is fetched ahead, for all partitions of a router together: bounded by bytes first.
+    ("queued.max.messages.kbytes", "32768"),
+    ("queued.min.messages", "50000"),
+];
+
+const PRODUCER_DEFAULTS: [(&str, &str); 5] = [
+    // Long enough for batches at a high rate, short beside any network's round trip. 0 would send every event alone.
+    ("linger.ms", "1"),
+    ("batch.size", "1000000"),
+    ("queue.buffering.max.messages", "1000000"),
+    ("queue.buffering.max.kbytes", "524288"),
+    // The partitioner of Java's producers, so that a key meets the same partition whoever sends it.
+    ("partitioner", "murmur2_random"),
+];
+
+impl KafkaSettings {
+    /// Settings from `key=value` properties, those of a file first. A key that begins with `consumer.` or `producer.` is for that
+    /// kind of client only.
+    ///
+    /// # Errors
+    /// Every property that can't be used.
+    pub fn new(
+        brokers: impl Into<String>,
+        file: Option<&Path>,
+        properties: &[String],
+    ) -> Result<KafkaSettings, Vec<PropertyError>> {
+        let mut settings = KafkaSettings {
+            brokers: brokers.into(),
+            both: BTreeMap::new(),
+            consumer: BTreeMap::new(),
+            producer: BTreeMap::new(),
+        };
+        let mut errors = Vec::new();
+        let mut lines = Vec::new();
+        if let Some(path) = file {
+            match std::fs::read_to_string(path) {
+                Ok(text) => {
+                    lines.extend(text.lines().map(str::trim).filter(|line| is_property(line)).map(str::to_owned))
+                }
+                Err(error) => errors
+                    .push(PropertyError::Unreadable { path: path.display().to_string(), reason: error.to_string() }),
+            }
+        }
+        for line in lines.iter().chain(properties) {
+            errors.extend(settings.set(line).err());
+        }
+        for config in [settings.consumer("check"), settings.producer()] {
+            errors.extend(refused(&config));
+        }
+        if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    }
+
+    fn set(&mut self, property: &str) -> Result<(), PropertyError> {
+        let (key, value) = property.split_once('=').ok_or_else(|| PropertyError::NoValue(property.to_owned()))?;
+        let (key, value) = (key.trim(), value.trim().to_owned());
+        let (properties, key) = match (key.strip_prefix("consumer."), key.strip_prefix("producer.")) {
+            (Some(key), _) => (&mut self.consumer, key),
+            (_, Some(key)) => (&mut self.producer, key),
+            _ => (&mut self.both, key),
+        };
+        if let Some((key, why)) = FIXED.iter().find(|(fixed, _)| *fixed == key) {
+            return Err(PropertyError::Fixed { key: (*key).to_owned(), why });
+        }
+        properties.insert(key.to_owned(), value);
+        Ok(())
+    }
+
+    fn config(
+        &self,
+        defaults: &[(&str, &str)],
+        own: &BTreeMap<String, String>,
+        fixed: &[(&str, &str)],
+    ) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (key, value) in DEFAULTS.iter().chain(defaults) {
+            config.set(*key, *value);
+        }
+        for (key, value) in self.both.iter().chain(own) {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        for (key, value) in fixed {
+            config.set(*key, *value);
+        }
+        config
+    }
+
+    /// For a member of the consumer group.
+    pub(crate) fn consumer(&self, group: &str) -> ClientConfig {
+        let fixed = [
+            ("group.id", group),
+            ("enable.auto.offset.store", "false"),
+            ("enable.auto.commit", "true"),
+            ("auto.offset.reset", "error"),
+        ];
+        self.config(&CONSUMER_DEFAULTS, &self.consumer, &fixed)
+    }
+
+    /// For deliveries.
+    pub(crate) fn producer(&self) -> ClientConfig {
+        let fixed = [
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            ("message.timeout.ms", "0"),
+            ("delivery.report.only.error", "false"),
+        ];
+        self.config(&PRODUCER_DEFAULTS, &self.producer, &fixed)
+    }
+
+    /// For questions about the cluster: a consumer, since only those can ask for a topic without creating it.
+    fn probe(&self) -> ClientConfig {
+        self.config(&[("allow.auto.create.topics", "false")], &self.consumer, &[])
+    }
+}
+
+fn is_property(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with('#')
+}
+
+fn refused(config: &ClientConfig) -> Option<PropertyError> {
+    match config.create_native_config().err()? {
+        KafkaError::ClientConfig(_, reason, key, value) => {
+            let secret = ["password", "secret", "token", "key"].iter().any(|word| key.contains(word));
+            let value = if secret { "…".to_owned() } else { value };
+            Some(PropertyError::Refused { key, value, reason })
+        }
+        other => Some(PropertyError::Refused { key: String::new(), value: String::new(), reason: other.to_string() }),
+    }
+}
+
+/// Creates a client that logs by way of this module.
+pub(crate) fn create<C: FromClientConfigAndContext<ClientContext>>(config: &ClientConfig) -> Result<C, KafkaError> {
+    config.create_with_context(ClientContext)
+}
+
+/// Sends librdkafka's log lines and errors to ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientContext;
+
+impl rdkafka::ClientContext for ClientContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::warn!(target: "librdkafka", facility, "{message}");
+            }
+            // Its warnings are about settings that one kind of client does not know.
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
+                tracing::info!(target: "librdkafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!(target: "librdkafka", facility, "{message}");
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(target: "librdkafka", %error, "{reason}");
+    }
+}
+
+impl ConsumerContext for ClientContext {}
+
+impl ProducerContext for ClientContext {
+    type DeliveryOpaque = ();
+
+    /// Only called for what a drop purges; reports are polled in [`native::Producer::poll_reports`].
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+
+    fn get_custom_partitioner(&self) -> Option<&NoCustomPartitioner> {
+        None
+    }
+}
+
+/// Questions about a cluster. They block; not for the hot path.
+pub(crate) struct Cluster {
+    client: BaseConsumer<ClientContext>,
+    /// Topics that were there when they were asked for. One that is deleted later is noticed by its deliveries.
+    known: BTreeSet<String>,
+}
+
+impl Cluster {
+    /// Asking for each topic on its own, up to so many; beyond that, for all topics at once.
+    const SINGLE_QUESTIONS_MAX: usize = 16;
+
+    pub(crate) fn new(settings: &KafkaSettings) -> Result<Cluster, KafkaError> {
+        Ok(Cluster { client: create(&settings.probe())?, known: BTreeSet::new() })
+    }
+
+    /// Those of `topics` that the cluster does not have.
+    pub(crate) fn missing<'t>(
+        &mut self,
+        topics: impl Iterator<Item = &'t str>,
+        timeout: Duration,
+    ) -> Result<Vec<&'t str>, KafkaError> {
+        let unknown: Vec<&str> = topics.filter(|topic| !self.known.contains(*topic)).collect();
+        if unknown.len() > Cluster::SINGLE_QUESTIONS_MAX {
+            self.ask(None, timeout)?;
+        } else {
+            unknown.iter().try_for_each(|topic| self.ask(Some(topic), timeout))?;
+        }
+        Ok(unknown.into_iter().filter(|topic| !self.known.contains(*topic)).collect())
+    }
+
+    fn ask(&mut self, topic: Option<&str>, timeout: Duration) -> Result<(), KafkaError> {
+        let metadata = self.client.fetch_metadata(topic, timeout)?;
+        let there = metadata.topics().iter().filter(|topic| topic.error().is_none() && !topic.partitions().is_empty());
+        self.known.extend(there.map(|topic| topic.name().to_owned()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(properties: &[&str]) -> Result<KafkaSettings, Vec<PropertyError>> {
+        let properties: Vec<String> = properties.iter().map(|text| (*text).to_owned()).collect();
+        KafkaSettings::new("localhost:9092", None, &properties)
+    }
+
+    #[test]
+    fn a_property_overrides_a_default_for_the_clients_that_it_names() {
+        let settings = settings(&["linger.ms=7", "consumer.client.id=reader"]).unwrap();
+        assert_eq!(settings.producer().get("linger.ms"), Some("7"));
+        assert_eq!(settings.producer().get("client.id"), Some("veltrix"));
+        assert_eq!(settings.consumer("g").get("client.id"), Some("reader"));
+    }
+
+    #[test]
+    fn what_the_guarantees_rest_on_can_not_be_set_and_every_bad_property_is_named() {
+        let errors = settings(&["acks=0", "producer.message.timeout.ms=1", "nonsense", "no.such.key=1"]).unwrap_err();
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        for (text, named) in texts.iter().zip(["`acks`", "`message.timeout.ms`", "`nonsense`", "`no.such.key`"]) {
+            assert!(text.contains(named), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_properties_is_read_and_a_flag_goes_before_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "# comment\n\nlinger.ms = 9\nclient.id=from-file\n").unwrap();
+        let settings =
+            KafkaSettings::new("localhost:9092", Some(file.path()), &["client.id=from-flag".to_owned()]).unwrap();
+        assert_eq!(settings.producer().get("linger.ms"), Some("9"));
+        assert_eq!(settings.producer().get("client.id"), Some("from-flag"));
+    }
+}

@@ -1,0 +1,106 @@
+//! `veltrix`, the engine's command line.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use veltrix_engine::Engine;
+use veltrix_engine::config::{Config, RunArgs};
+use veltrix_engine::logging::{self, LogFormat};
+
+/// Routes events from Kafka by a RouteMap that can be changed while it runs
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 stopped in order, 1 failed, 2 wrong usage, 130 stopped at once by a second signal."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// How log lines look; they go to standard error
+    #[arg(long, env = "VELTRIX_LOG_FORMAT", value_enum, default_value = "text", global = true)]
+    log_format: LogFormat,
+
+    /// Which log lines there are, as in RUST_LOG: info, veltrix_engine=debug,info
+    #[arg(long, env = "VELTRIX_LOG", value_name = "FILTER", default_value = "info", global = true)]
+    log: String,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Route events of a Kafka cluster
+    #[command(
+        after_help = "Example:\n  veltrix run --brokers localhost:9092 --source game-events --control-plane http://localhost:7070"
+    )]
+    Run(RunArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = logging::init(cli.log_format, &cli.log) {
+        eprintln!("veltrix: can't use --log `{}`: {error}", cli.log);
+        return ExitCode::from(2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("can't start the runtime: {error}")),
+    };
+    let result = match cli.command {
+        Command::Run(args) => runtime.block_on(run(args)),
+    };
+    // Clients that did not close in time must not keep the process: nothing of theirs was committed.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run(args: RunArgs) -> ExitCode {
+    let config = match Config::new(args) {
+        Ok(config) => config,
+        Err(errors) => {
+            errors.iter().for_each(|error| eprintln!("veltrix: {error}"));
+            return ExitCode::from(2);
+        }
+    };
+    let shutdown = CancellationToken::new();
+    if let Err(error) = stop_on_signals(shutdown.clone()) {
+        return failed(&format!("can't listen for signals: {error}"));
+    }
+    let ended = match Engine::start(config).await {
+        Ok(engine) => {
+            if let Some(address) = engine.admin_address() {
+                tracing::info!("http://{address}/readyz and /metrics");
+            }
+            engine.run_until(shutdown).await
+        }
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+fn failed(message: &str) -> ExitCode {
+    tracing::error!("{message}");
+    ExitCode::FAILURE
+}
+
+/// The first SIGTERM or SIGINT asks to stop; a second one does not ask.
+fn stop_on_signals(shutdown: CancellationToken) -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first {
+                shutdown.cancel();
+            } else {
+                std::process::exit(130);
+            }
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! The engine's end of the stream to the control plane.
+//!
+//! Dials, says what it runs, answers prepare, commit and abort, and reports its health. When the stream ends it dials again, with
+//! growing and random pauses, and routing goes on all the while: nothing here is on an event's way.
+
+use crate::installer::{Installer, PrepareError};
+use crate::metrics::Metrics;
+use crate::snapshot::Published;
+use crate::status::Status;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use veltrix_proto::v1::route_updates_client::RouteUpdatesClient;
+use veltrix_proto::v1::{
+    Abort, Commit, EngineReport, Hello, InForce, Limit, Prepare, Prepared, RefusedField, Rejected, RouteUpdate,
+    Welcome, engine_report, route_update,
+};
+use veltrix_route_table::limits;
+
+/// Room for the envelope around a map of the largest size.
+const MESSAGE_BYTES_MAX: usize = limits::MAP_BYTES.max as usize + (64 << 10);
+const HEALTH_EVERY: Duration = Duration::from_secs(2);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Reports that wait to be sent: answers to at most a few updates, and health.
+const REPORTS_MAX: usize = 16;
+
+/// What the stream needs of the engine.
+#[derive(Clone)]
+pub(crate) struct RouteUpdates {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) engine_id: String,
+    pub(crate) installer: Arc<Mutex<Installer>>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) metrics: Metrics,
+    pub(crate) status: Status,
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum StreamEnd {
+    #[error("can't connect: {}", with_sources(.0))]
+    Connect(#[from] tonic::transport::Error),
+    #[error("the control plane ended it: {} ({:?})", .0.message(), .0.code())]
+    Status(#[from] tonic::Status),
+    #[error("the control plane closed it")]
+    Closed,
+    #[error("a task of the engine failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
+}
+
+impl RouteUpdates {
+    /// Keeps a stream up until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let began = Instant::now();
+            let end = tokio::select! {
+                end = self.stream() => end,
+                () = stop.cancelled() => return,
+            };
+            self.metrics.control_plane_connected.set(0);
+            self.installer.lock().abort();
+            if began.elapsed() > PAUSE_MAX {
+                pause = PAUSE_MIN;
+            }
+            let wait = jittered(pause);
+            if let Err(end) = end {
+                tracing::warn!(endpoint = %self.endpoint.uri(), retry_in = ?wait, "no stream to the control plane: {end}");
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn stream(&self) -> Result<(), StreamEnd> {
+        let channel: Channel = self
+            .endpoint
+            .clone()
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
+            .connect()
+            .await?;
+        let mut client = RouteUpdatesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let (reports, receiver) = mpsc::channel(REPORTS_MAX);
+        let _ = reports.try_send(report(engine_report::Report::Hello(self.hello())));
+        let mut updates = client.stream(ReceiverStream::new(receiver)).await?.into_inner();
+        let mut health = tokio::time::interval(HEALTH_EVERY);
+        loop {
+            let answer = tokio::select! {
+                update = updates.next() => match update {
+                    Some(update) => self.answer(update?).await?,
+                    None => return Err(StreamEnd::Closed),
+                },
+                _ = health.tick() => Some(engine_report::Report::Health(self.status.health())),
+            };
+            if let Some(answer) = answer
+                && reports.send(report(answer)).await.is_err()
+            {
+                return Err(StreamEnd::Closed);
+            }
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        let current = self.published.current();
+        let limit = |limit: &&limits::Limit| Limit {
+            name: limit.name.to_owned(),
+            max: limit.max,
+            used: None,
+            meaning: limit.meaning.to_owned(),
+        };
+        Hello {
+            engine_id: self.engine_id.clone(),
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: current.as_ref().map_or(0, |snapshot| snapshot.version.get()),
+            sha256: current.map_or_else(Bytes::new, |snapshot| Bytes::copy_from_slice(&snapshot.sha256)),
+            limits: limits::ALL.iter().map(limit).collect(),
+        }
+    }
+
+    async fn answer(&self, update: RouteUpdate) -> Result<Option<engine_report::Report>, StreamEnd> {
+        let installer = Arc::clone(&self.installer);
+        let blocking = move |update| answer_blocking(&mut installer.lock(), update);
+        match update.update {
+            None => Ok(None),
+            Some(route_update::Update::Welcome(welcome)) => {
+                self.welcomed(&welcome);
+                Ok(None)
+            }
+            Some(update) => Ok(tokio::task::spawn_blocking(move || blocking(update)).await?),
+        }
+    }
+
+    fn welcomed(&self, welcome: &Welcome) {
+        self.metrics.control_plane_connected.set(1);
+        tracing::info!(endpoint = %self.endpoint.uri(), version_in_force = welcome.version, "connected to the control plane");
+        if self.published.current().is_some_and(|current| current.version.get() == welcome.version) {
+            self.metrics.route_map_stale.set(0);
+        }
+    }
+}
+
+fn answer_blocking(installer: &mut Installer, update: route_update::Update) -> Option<engine_report::Report> {
+    match update {
+        route_update::Update::Prepare(Prepare { version, sha256, route_map }) => {
+            Some(match installer.prepare(version, &sha256, route_map) {
+                Ok(took) => engine_report::Report::Prepared(Prepared { version, sha256, took: took.try_into().ok() }),
+                Err(errors) => {
+                    let reasons: Vec<RefusedField> = errors.into_iter().flat_map(reasons_of).collect();
+                    for reason in &reasons {
+                        tracing::warn!(version, path = reason.path, "RouteMap refused: {}", reason.message);
+                    }
+                    engine_report::Report::Rejected(Rejected { version, sha256, reasons })
+                }
+            })
+        }
+        route_update::Update::Commit(Commit { version, sha256 }) => match installer.commit(version, &sha256) {
+            Ok(committed) => {
+                tracing::info!(version, took = ?committed.took, "RouteMap in force");
+                Some(engine_report::Report::InForce(InForce { version, sha256, took: committed.took.try_into().ok() }))
+            }
+            Err(error) => {
+                tracing::error!(version, "commit refused: {error}");
+                let reason = RefusedField { path: String::new(), message: error.to_string() };
+                Some(engine_report::Report::Rejected(Rejected { version, sha256, reasons: vec![reason] }))
+            }
+        },
+        route_update::Update::Abort(Abort { version, reason, .. }) => {
+            tracing::info!(version, reason, "RouteMap aborted");
+            installer.abort();
+            None
+        }
+        route_update::Update::Welcome(_) => None,
+    }
+}
+
+fn reasons_of(error: PrepareError) -> Vec<RefusedField> {
+    match error {
+        PrepareError::Refused(refused) => {
+            let omitted = refused.omitted;
+            let reason = |reason: veltrix_route_table::Reason| RefusedField {
+                path: reason.path,
+                message: reason.fault.to_string(),
+            };
+            let mut reasons: Vec<RefusedField> = refused.reasons.into_iter().map(reason).collect();
+            if omitted > 0 {
+                reasons.push(RefusedField { path: String::new(), message: format!("and {omitted} more") });
+            }
+            reasons
+        }
+        PrepareError::MissingTopic { index, .. } => {
+            vec![RefusedField { path: format!("destinations[{index}].kafka.topic"), message: error.to_string() }]
+        }
+        error => vec![RefusedField { path: String::new(), message: error.to_string() }],
+    }
+}
+
+fn report(report: engine_report::Report) -> EngineReport {
+    EngineReport { report: Some(report) }
+}
+
+/// Between half and all of `pause`, so that a fleet does not come back in one moment.
+fn jittered(pause: Duration) -> Duration {
+    use std::hash::{BuildHasher as _, RandomState};
+    let random = RandomState::new().hash_one(Instant::now());
+    pause.div_f64(2.0) + pause.div_f64(2.0).mul_f64(random as f64 / u64::MAX as f64)
+}

@@ -1,0 +1,307 @@
+//! A router: one OS thread that polls records in batches, routes them, sends them, and stores the offsets of what was delivered.
+//!
+//! Start at [`Router::run`]. In a round it serves what happened to its partitions ([`partitions`]), takes one snapshot, fills one
+//! batch, dispatches it ([`dispatch`]) and handles delivery reports. Everything a round touches belongs to this thread; what it
+//! shares are the published snapshots, the counters and the signal to stop.
+//!
+//! **Backpressure.** When too much is under way the router takes no further batch, but goes on polling events, so that it stays in
+//! its group. After a while of that it pauses its partitions, so that librdkafka does not hold what nobody takes.
+//!
+//! **Faults.** A client that can't go on, a dead letter that can't be written, a position that Kafka has lost: the router gives up
+//! its clients without committing anything beyond what is delivered, and begins anew ([`supervise`]). Events are repeated then;
+//! none is lost.
+
+mod dispatch;
+mod partitions;
+
+use crate::kafka::native::{Batch, ClientError, Consumer, ConsumerEvent, Producer};
+use crate::kafka::{self, KafkaSettings};
+use crate::metrics::{Metrics, RouterMetrics};
+use crate::snapshot::{Published, Reader};
+use crate::stop::{Stop, Stopping};
+use dispatch::Dispatch;
+use partitions::Partitions;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What all routers of an engine have in common.
+#[derive(Clone)]
+pub(crate) struct RouterContext {
+    pub(crate) kafka: KafkaSettings,
+    pub(crate) group: String,
+    pub(crate) sources: Vec<String>,
+    pub(crate) dead_letter_topic: String,
+    pub(crate) start_at: StartAt,
+    pub(crate) batch_events_max: NonZeroUsize,
+    pub(crate) in_flight_events_max: usize,
+    pub(crate) in_flight_bytes_max: usize,
+    pub(crate) published: Arc<Published>,
+    pub(crate) metrics: Metrics,
+    pub(crate) stop: Arc<Stop>,
+}
+
+/// Where a group starts to read a partition that it has committed nothing for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum StartAt {
+    /// At the oldest event that Kafka still has.
+    Earliest,
+    /// At events that come from now on.
+    Latest,
+}
+
+/// Why a router had to begin anew.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RouterFault {
+    #[error("can't create a Kafka client: {0}")]
+    Client(#[source] KafkaError),
+    #[error("can't {doing}: {source}")]
+    Kafka { doing: &'static str, source: KafkaError },
+    #[error("a Kafka client can't go on ({}): {}", .0.code, .0.text)]
+    Fatal(ClientError),
+    #[error("a dead letter was refused by topic `{topic}`: {code}; create the topic or mend its limits")]
+    DeadLetter { topic: String, code: RDKafkaErrorCode },
+    #[error("Kafka has lost the position in {topic}/{partition}")]
+    PositionLost { topic: String, partition: i32 },
+    #[error("the router panicked; this is a bug")]
+    Panic,
+}
+
+/// How long one round waits for a record when there is none, and so the longest that an idle router takes to adopt a new table.
+const IDLE_WAIT: Duration = Duration::from_millis(5);
+/// How long one round waits for reports when there is no room for more events.
+const FULL_WAIT: Duration = Duration::from_millis(5);
+/// When there was no room for so long, partitions are paused.
+const PAUSE_AFTER: Duration = Duration::from_millis(500);
+const STORE_EVERY: Duration = Duration::from_millis(20);
+const MEASURE_EVERY: Duration = Duration::from_millis(500);
+/// When partitions are to be given up, their events have this long to end; well below any session timeout.
+const REVOKE_DRAIN: Duration = Duration::from_secs(3);
+const RESTART_BACKOFF: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(10)];
+
+/// Runs routers one after the other until the engine stops: a new one whenever one could not go on.
+pub(crate) fn supervise(context: &RouterContext, number: usize) {
+    let mut restarts = 0;
+    loop {
+        let began = Instant::now();
+        let life = || Router::start(context, number).and_then(Router::run);
+        let fault = match catch_unwind(AssertUnwindSafe(life)) {
+            Ok(Ok(())) => return,
+            Ok(Err(fault)) => fault,
+            // The panic's own message has gone to standard error.
+            Err(_) => RouterFault::Panic,
+        };
+        context.metrics.router_restarts.inc();
+        // One that worked for a minute has nothing to do with the faults before it.
+        restarts = if began.elapsed() > Duration::from_secs(60) { 0 } else { restarts };
+        let wait = RESTART_BACKOFF[restarts.min(RESTART_BACKOFF.len() - 1)];
+        restarts += 1;
+        tracing::error!(router = number, retry_in = ?wait, "router begins anew, from what it had delivered: {fault}");
+        if context.stop.wait(wait) {
+            return;
+        }
+    }
+}
+
+struct Router<'c> {
+    context: &'c RouterContext,
+    number: usize,
+    reader: Reader,
+    batch: Batch,
+    partitions: Partitions,
+    dispatch: Dispatch,
+    /// Events that came while a send waited for room; they are served between batches.
+    waiting: VecDeque<ConsumerEvent>,
+    consumer: Arc<Consumer>,
+    full_since: Option<Instant>,
+    paused: bool,
+    stored_at: Instant,
+    measured_at: Instant,
+}
+
+impl<'c> Router<'c> {
+    fn start(context: &'c RouterContext, number: usize) -> Result<Router<'c>, RouterFault> {
+        let producer = kafka::create(&context.kafka.producer()).map_err(RouterFault::Client)?;
+        let producer = Arc::new(Producer::new(producer));
+        let consumer = kafka::create(&context.kafka.consumer(&context.group)).map_err(RouterFault::Client)?;
+        let consumer = Arc::new(Consumer::new(consumer));
+        let topics: Vec<&str> = context.sources.iter().map(String::as_str).collect();
+        let subscribing = |source| RouterFault::Kafka { doing: "subscribe to the sources", source };
+        consumer.client().subscribe(&topics).map_err(subscribing)?;
+        let Some(reader) = context.published.reader() else {
+            let source = KafkaError::Canceled;
+            return Err(RouterFault::Kafka { doing: "route before there is a route table", source });
+        };
+        let metrics = RouterMetrics::new(&context.metrics, number);
+        Ok(Router {
+            context,
+            number,
+            batch: Batch::new(Arc::clone(&consumer), context.batch_events_max.get()),
+            partitions: Partitions::new(context.start_at),
+            dispatch: Dispatch::new(producer, &context.dead_letter_topic, reader.snapshot(), metrics)?,
+            reader,
+            waiting: VecDeque::new(),
+            consumer,
+            full_since: None,
+            paused: false,
+            stored_at: Instant::now(),
+            measured_at: Instant::now(),
+        })
+    }
+
+    /// Routes until the engine stops; then drains.
+    fn run(mut self) -> Result<(), RouterFault> {
+        tracing::info!(router = self.number, sources = ?self.context.sources, group = self.context.group, "router started");
+        loop {
+            match self.context.stop.state() {
+                Stopping::No => self.round()?,
+                Stopping::Until(deadline) => return self.drain(deadline),
+            }
+        }
+    }
+
+    fn round(&mut self) -> Result<(), RouterFault> {
+        self.serve_events()?;
+        let has_room = self.has_room();
+        let Router { reader, batch, partitions, dispatch, waiting, consumer, .. } = self;
+        let (snapshot, is_new) = reader.pin();
+        if is_new {
+            dispatch.adopt(snapshot)?;
+        }
+        if has_room {
+            batch.fill(IDLE_WAIT);
+            for record in batch.records() {
+                dispatch.dispatch(snapshot, partitions, record, consumer, waiting)?;
+            }
+            batch.clear();
+            dispatch.handle_reports(Duration::ZERO)?;
+        } else {
+            dispatch.handle_reports(FULL_WAIT)?;
+        }
+        self.keep_books();
+        Ok(())
+    }
+
+    /// Whether another batch may begin; pauses and resumes reading where that takes long.
+    fn has_room(&mut self) -> bool {
+        let tracker = &self.dispatch.tracker;
+        let full = tracker.events() >= self.context.in_flight_events_max
+            || tracker.bytes() >= self.context.in_flight_bytes_max;
+        let half_full = tracker.events() * 2 >= self.context.in_flight_events_max
+            || tracker.bytes() * 2 >= self.context.in_flight_bytes_max;
+        let wait = full || (self.paused && half_full);
+        if !wait {
+            if self.paused {
+                tracing::info!(router = self.number, "deliveries have caught up; reading goes on");
+                self.partitions.resume(&self.consumer);
+            }
+            (self.full_since, self.paused) = (None, false);
+            return true;
+        }
+        let since = *self.full_since.get_or_insert_with(Instant::now);
+        if !self.paused && since.elapsed() > PAUSE_AFTER {
+            tracing::warn!(
+                router = self.number,
+                events = tracker.events(),
+                bytes = tracker.bytes(),
+                "deliveries do not keep up; reading is paused"
+            );
+            self.context.metrics.pauses.inc();
+            self.partitions.pause(&self.consumer);
+            self.paused = true;
+        }
+        false
+    }
+
+    fn serve_events(&mut self) -> Result<(), RouterFault> {
+        loop {
+            let event = match self.waiting.pop_front() {
+                Some(event) => event,
+                None => match self.consumer.poll_event(Duration::ZERO) {
+                    Some(event) => event,
+                    None => return Ok(()),
+                },
+            };
+            self.serve(event)?;
+        }
+    }
+
+    fn serve(&mut self, event: ConsumerEvent) -> Result<(), RouterFault> {
+        match event {
+            ConsumerEvent::Assigned(partitions) => {
+                self.context.metrics.rebalances.inc();
+                tracing::info!(router = self.number, count = partitions.len(), "partitions assigned");
+                self.partitions.take_on(&partitions, &self.consumer, &mut self.dispatch)?;
+                if self.paused {
+                    self.partitions.pause(&self.consumer);
+                }
+            }
+            ConsumerEvent::Revoked(partitions) => {
+                self.context.metrics.rebalances.inc();
+                tracing::info!(router = self.number, count = partitions.len(), "partitions revoked");
+                // What is in the batch may be of partitions that somebody else reads next; it was dispatched already.
+                self.partitions.give_up(&partitions, &self.consumer, &mut self.dispatch, REVOKE_DRAIN)?;
+            }
+            ConsumerEvent::Error(error) if error.fatal => return Err(RouterFault::Fatal(error)),
+            ConsumerEvent::Error(error) => {
+                tracing::warn!(router = self.number, code = %error.code, "consumer: {}", error.text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores offsets, hands over counters, measures the lag: each in its interval.
+    fn keep_books(&mut self) {
+        let now = Instant::now();
+        if now - self.stored_at < STORE_EVERY {
+            return;
+        }
+        self.stored_at = now;
+        self.partitions.store_progress(&self.consumer, &mut self.dispatch.tracker);
+        self.dispatch.flush_metrics();
+        if now - self.measured_at >= MEASURE_EVERY {
+            self.measured_at = now;
+            let metrics = &self.dispatch.metrics;
+            metrics.partitions.set(self.partitions.len() as i64);
+            metrics.lag.set(self.partitions.lag(&self.consumer));
+        }
+    }
+
+    /// Waits for what is under way, commits it, leaves the group.
+    fn drain(mut self, deadline: Instant) -> Result<(), RouterFault> {
+        self.batch.clear();
+        self.partitions.pause(&self.consumer);
+        while self.dispatch.tracker.events() > 0 && Instant::now() < deadline {
+            self.dispatch.handle_reports(FULL_WAIT)?;
+            while let Some(event) = self.consumer.poll_event(Duration::ZERO) {
+                self.waiting.push_back(event);
+            }
+        }
+        let left = self.dispatch.tracker.events();
+        if left > 0 {
+            tracing::warn!(
+                router = self.number,
+                events = left,
+                "grace is over with events still under way; they are repeated after the next start"
+            );
+        }
+        self.partitions.store_progress(&self.consumer, &mut self.dispatch.tracker);
+        self.partitions.commit(&self.consumer);
+        self.dispatch.flush_metrics();
+        tracing::info!(router = self.number, "router stopped");
+        Ok(())
+    }
+}
+
+impl Drop for Router<'_> {
+    fn drop(&mut self) {
+        self.dispatch.metrics.in_flight.set(0);
+        self.dispatch.metrics.partitions.set(0);
+        self.dispatch.metrics.lag.set(0);
+    }
+}
