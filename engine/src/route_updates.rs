@@ -16,6 +16,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
+use veltrix_control_plane::limits::REQUEST_BYTES;
 use veltrix_proto::v1::route_updates_client::RouteUpdatesClient;
 use veltrix_proto::v1::{
     Abort, Commit, EngineReport, Hello, InForce, Limit, Prepare, Prepared, RefusedField, Rejected, RouteUpdate,
@@ -23,8 +24,6 @@ use veltrix_proto::v1::{
 };
 use veltrix_route_table::limits;
 
-/// Room for the envelope around a map of the largest size.
-const MESSAGE_BYTES_MAX: usize = limits::MAP_BYTES.max as usize + (64 << 10);
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -102,7 +101,7 @@ impl RouteUpdates {
             .keep_alive_while_idle(true)
             .connect()
             .await?;
-        let mut client = RouteUpdatesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut client = RouteUpdatesClient::new(channel).max_decoding_message_size(REQUEST_BYTES);
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
         let _ = reports.try_send(report(engine_report::Report::Hello(self.hello())));
         let mut updates = client.stream(ReceiverStream::new(receiver)).await?.into_inner();

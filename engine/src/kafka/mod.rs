@@ -3,7 +3,8 @@
 //! The settings that Veltrix's guarantees rest on are fixed here and can't be overridden ([`FIXED`] says why for each); everything
 //! else of librdkafka is the operator's (`--kafka-property`). The calls of the hot path are in [`native`].
 
-pub(crate) mod native;
+#[doc(hidden)]
+pub mod native;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -171,7 +172,7 @@ impl KafkaSettings {
     }
 
     /// For a member of the consumer group.
-    pub(crate) fn consumer(&self, group: &str) -> ClientConfig {
+    pub fn consumer(&self, group: &str) -> ClientConfig {
         let fixed = [
             ("group.id", group),
             ("enable.auto.offset.store", "false"),
@@ -182,7 +183,7 @@ impl KafkaSettings {
     }
 
     /// For deliveries.
-    pub(crate) fn producer(&self) -> ClientConfig {
+    pub fn producer(&self) -> ClientConfig {
         let fixed = [
             ("enable.idempotence", "true"),
             ("acks", "all"),
@@ -214,13 +215,13 @@ fn refused(config: &ClientConfig) -> Option<PropertyError> {
 }
 
 /// Creates a client that logs by way of this module.
-pub(crate) fn create<C: FromClientConfigAndContext<ClientContext>>(config: &ClientConfig) -> Result<C, KafkaError> {
+pub fn create<C: FromClientConfigAndContext<ClientContext>>(config: &ClientConfig) -> Result<C, KafkaError> {
     config.create_with_context(ClientContext)
 }
 
 /// Sends librdkafka's log lines and errors to ours.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ClientContext;
+pub struct ClientContext;
 
 impl rdkafka::ClientContext for ClientContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -1,10 +1,11 @@
 //! The engine's hot calls into librdkafka, behind a safe interface. All `unsafe` of the engine is in this file.
 //!
-//! Why not the rdkafka crate's own calls: its `poll` allocates for every record, its `send` allocates for the topic's name and for
-//! each header, looks the topic up by name, and hands delivery reports to a callback that can't reach the router's state without a
-//! lock. Here records come in batches, topics are handles, headers are written straight into librdkafka's list, and both
-//! rebalances and delivery reports are values that the router's own loop handles, in its own time. `cargo bench -p veltrix-engine
-//! --bench kafka_calls` compares the two. Settings, logging, metadata, commits and seeking stay with the rdkafka crate.
+//! Why not the rdkafka crate's own calls: they allocate for every record that is polled and for every one that is sent, look the topic
+//! up by name each time, and hand rebalances and delivery reports to callbacks, which can't reach the router's state without a lock.
+//! Here records come in batches, topics are handles, and both rebalances and reports are values that the router's own loop handles,
+//! in its own time. `cargo bench -p veltrix-engine --bench kafka_calls` compares the two: two allocations per event fewer, at about
+//! the same time, which is librdkafka's own for the headers. Settings, logging, metadata, commits and seeking stay with the rdkafka
+//! crate.
 //!
 //! What librdkafka asks of us, and where it is kept: a message lives until it is destroyed and no longer than its client
 //! (a [`Batch`] keeps its [`Consumer`] alive); headers belong to the caller until `produce` has taken them ([`Headers`]); a queue is destroyed before its client.
@@ -93,23 +94,23 @@ impl Drop for RawEvent {
 
 /// What a client reports of itself.
 #[derive(Clone, Debug)]
-pub(crate) struct ClientError {
-    pub(crate) code: RDKafkaErrorCode,
+pub struct ClientError {
+    pub code: RDKafkaErrorCode,
     /// The client can't go on; it has to be made anew.
-    pub(crate) fatal: bool,
-    pub(crate) text: String,
+    pub fatal: bool,
+    pub text: String,
 }
 
 /// A topic and a partition of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct TopicPartition {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
+pub struct TopicPartition {
+    pub topic: String,
+    pub partition: i32,
 }
 
 /// What happens to a consumer besides records.
 #[derive(Debug)]
-pub(crate) enum ConsumerEvent {
+pub enum ConsumerEvent {
     /// These partitions are ours when [`Consumer::assign`] has been called.
     Assigned(Vec<TopicPartition>),
     /// These partitions must be given up by [`Consumer::unassign`].
@@ -119,7 +120,7 @@ pub(crate) enum ConsumerEvent {
 }
 
 /// A member of a consumer group whose records come in batches.
-pub(crate) struct Consumer {
+pub struct Consumer {
     // Queues before the client: fields are dropped in order, and a queue must go before its client.
     records: Queue,
     events: Queue,
@@ -127,7 +128,7 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(client: BaseConsumer<ClientContext>) -> Consumer {
+    pub fn new(client: BaseConsumer<ClientContext>) -> Consumer {
         let native = client.client().native_ptr();
         // SAFETY: the client is alive; both queues are references of our own.
         let (records, events) =
@@ -135,7 +136,7 @@ impl Consumer {
         Consumer { records, events, client }
     }
 
-    pub(crate) fn client(&self) -> &BaseConsumer<ClientContext> {
+    pub fn client(&self) -> &BaseConsumer<ClientContext> {
         &self.client
     }
 
@@ -145,7 +146,7 @@ impl Consumer {
 
     /// The next event, if there is one within `timeout`. Has to be called often, records or not: it is what keeps the member in
     /// its group.
-    pub(crate) fn poll_event(&self, timeout: Duration) -> Option<ConsumerEvent> {
+    pub fn poll_event(&self, timeout: Duration) -> Option<ConsumerEvent> {
         let event = self.events.poll(timeout)?;
         match event.kind() {
             rd::RD_KAFKA_EVENT_REBALANCE => {
@@ -171,7 +172,7 @@ impl Consumer {
     }
 
     /// Takes partitions on, each from its offset, and leads their records into this consumer's batches.
-    pub(crate) fn assign(&self, partitions: &rdkafka::TopicPartitionList) -> Result<(), KafkaError> {
+    pub fn assign(&self, partitions: &rdkafka::TopicPartitionList) -> Result<(), KafkaError> {
         for element in partitions.elements() {
             let Ok(topic) = CString::new(element.topic()) else { continue };
             // SAFETY: the client is alive, the name is a C string, and the partition's queue is given back at once.
@@ -187,7 +188,7 @@ impl Consumer {
     }
 
     /// Gives partitions up. With the eager protocol that is all of them.
-    pub(crate) fn unassign(&self, partitions: &rdkafka::TopicPartitionList) -> Result<(), KafkaError> {
+    pub fn unassign(&self, partitions: &rdkafka::TopicPartitionList) -> Result<(), KafkaError> {
         if self.is_cooperative() { self.client.incremental_unassign(partitions) } else { self.client.unassign() }
     }
 
@@ -200,13 +201,13 @@ impl Consumer {
     }
 
     /// Whether the partitions to give up are somebody else's already, so that nothing may be committed for them.
-    pub(crate) fn is_assignment_lost(&self) -> bool {
+    pub fn is_assignment_lost(&self) -> bool {
         // SAFETY: the client is alive.
         unsafe { rd::rd_kafka_assignment_lost(self.native()) != 0 }
     }
 
     /// The partition's end as the last fetch saw it, without asking the broker.
-    pub(crate) fn known_end(&self, topic: &CStr, partition: i32) -> Option<i64> {
+    pub fn known_end(&self, topic: &CStr, partition: i32) -> Option<i64> {
         let (mut low, mut high) = (0, 0);
         // SAFETY: the client is alive and the out-parameters are ours.
         let result = unsafe {
@@ -236,7 +237,7 @@ unsafe fn partitions_of(list: *const rd::rd_kafka_topic_partition_list_t) -> Vec
 }
 
 /// Records that were polled together. Made once and filled again and again.
-pub(crate) struct Batch {
+pub struct Batch {
     records: Vec<*mut rd::rd_kafka_message_t>,
     consumer: Arc<Consumer>,
 }
@@ -246,13 +247,13 @@ unsafe impl Send for Batch {}
 
 impl Batch {
     /// A batch of at most `records_max`.
-    pub(crate) fn new(consumer: Arc<Consumer>, records_max: usize) -> Batch {
+    pub fn new(consumer: Arc<Consumer>, records_max: usize) -> Batch {
         Batch { records: Vec::with_capacity(records_max), consumer }
     }
 
     /// Gives back the records in it, and takes those that are there now; if there are none, waits for a first one for at most
     /// `timeout`.
-    pub(crate) fn fill(&mut self, timeout: Duration) {
+    pub fn fill(&mut self, timeout: Duration) {
         self.clear();
         // librdkafka would wait until the batch is full or time is up. So: what is there now; or else one record, then what came
         // with it.
@@ -276,13 +277,13 @@ impl Batch {
         unsafe { self.records.set_len(self.records.len() + usize::try_from(taken).unwrap_or(0)) }
     }
 
-    pub(crate) fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         // SAFETY: the pointers are messages that live until this batch is cleared, for which it must not be borrowed.
         self.records.iter().map(|record| Record { message: unsafe { &**record } })
     }
 
     /// Gives the records back.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         // SAFETY: each message is ours and is destroyed once.
         self.records.drain(..).for_each(|record| unsafe { rd::rd_kafka_message_destroy(record) });
     }
@@ -296,17 +297,17 @@ impl Drop for Batch {
 
 /// A record, or a partition's error that came in place of one.
 #[derive(Clone, Copy)]
-pub(crate) struct Record<'b> {
+pub struct Record<'b> {
     message: &'b rd::rd_kafka_message_t,
 }
 
 impl<'b> Record<'b> {
     /// The error of the partition, if this is not a record.
-    pub(crate) fn error(&self) -> Option<RDKafkaErrorCode> {
+    pub fn error(&self) -> Option<RDKafkaErrorCode> {
         (self.message.err != OK).then(|| self.message.err.into())
     }
 
-    pub(crate) fn topic(&self) -> &'b str {
+    pub fn topic(&self) -> &'b str {
         if self.message.rkt.is_null() {
             return "";
         }
@@ -315,31 +316,31 @@ impl<'b> Record<'b> {
     }
 
     /// Equal for records of the same topic, without comparing names. Not to be used for anything else.
-    pub(crate) fn topic_identity(&self) -> usize {
+    pub fn topic_identity(&self) -> usize {
         self.message.rkt.addr()
     }
 
-    pub(crate) fn partition(&self) -> i32 {
+    pub fn partition(&self) -> i32 {
         self.message.partition
     }
 
-    pub(crate) fn offset(&self) -> i64 {
+    pub fn offset(&self) -> i64 {
         self.message.offset
     }
 
-    pub(crate) fn key(&self) -> Option<&'b [u8]> {
+    pub fn key(&self) -> Option<&'b [u8]> {
         // SAFETY: key and length belong together and live as long as the message.
         unsafe { slice(self.message.key, self.message.key_len) }
     }
 
     /// `None`: a tombstone.
-    pub(crate) fn payload(&self) -> Option<&'b [u8]> {
+    pub fn payload(&self) -> Option<&'b [u8]> {
         // SAFETY: as for the key.
         unsafe { slice(self.message.payload, self.message.len) }
     }
 
     /// Milliseconds since the Unix epoch, if the record says when it is from.
-    pub(crate) fn timestamp(&self) -> Option<i64> {
+    pub fn timestamp(&self) -> Option<i64> {
         let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is alive and the out-parameter is ours.
         let timestamp = unsafe { rd::rd_kafka_message_timestamp(self.message, &raw mut kind) };
@@ -347,7 +348,7 @@ impl<'b> Record<'b> {
     }
 
     /// The headers in their order; a value of `None` is null.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'b str, Option<&'b [u8]>)> + use<'b> {
+    pub fn headers(&self) -> impl Iterator<Item = (&'b str, Option<&'b [u8]>)> + use<'b> {
         let mut headers = null_mut();
         // SAFETY: the message is alive; its headers are parsed on the first call, belong to it and live as long.
         let found = unsafe { rd::rd_kafka_message_headers(self.message, &raw mut headers) } == OK;
@@ -364,43 +365,43 @@ impl<'b> Record<'b> {
 }
 
 /// A producer whose reports are values.
-pub(crate) struct Producer {
+pub struct Producer {
     reports: Queue,
     client: BaseProducer<ClientContext>,
 }
 
 /// A number of the caller's own that comes back with the report.
-pub(crate) type Opaque = u64;
+pub type Opaque = u64;
 
 /// How a record that was sent ended.
-pub(crate) struct Report<'r> {
-    pub(crate) opaque: Opaque,
-    pub(crate) error: Option<RDKafkaErrorCode>,
+pub struct Report<'r> {
+    pub opaque: Opaque,
+    pub error: Option<RDKafkaErrorCode>,
     /// The record as it was sent.
-    pub(crate) record: Record<'r>,
+    pub record: Record<'r>,
 }
 
 /// What is sent besides headers.
 #[derive(Clone, Copy)]
-pub(crate) struct Outgoing<'a> {
-    pub(crate) key: Option<&'a [u8]>,
-    pub(crate) payload: Option<&'a [u8]>,
-    pub(crate) timestamp: Option<i64>,
+pub struct Outgoing<'a> {
+    pub key: Option<&'a [u8]>,
+    pub payload: Option<&'a [u8]>,
+    pub timestamp: Option<i64>,
 }
 
 impl Producer {
-    pub(crate) fn new(client: BaseProducer<ClientContext>) -> Producer {
+    pub fn new(client: BaseProducer<ClientContext>) -> Producer {
         // SAFETY: the client is alive; the queue is a reference of our own.
         let reports = Queue(unsafe { rd::rd_kafka_queue_get_main(client.client().native_ptr()) });
         Producer { reports, client }
     }
 
-    pub(crate) fn client(&self) -> &Client<ClientContext> {
+    pub fn client(&self) -> &Client<ClientContext> {
         self.client.client()
     }
 
     /// A handle for a topic. The name must be one that Kafka allows.
-    pub(crate) fn topic(self: &Arc<Self>, name: &str) -> Result<Topic, KafkaError> {
+    pub fn topic(self: &Arc<Self>, name: &str) -> Result<Topic, KafkaError> {
         let refused = || KafkaError::ClientCreation(format!("`{name}` can't be the name of a topic"));
         let name = CString::new(name).map_err(|_| refused())?;
         // SAFETY: the client is alive and the name a C string; a null configuration means the client's.
@@ -412,7 +413,7 @@ impl Producer {
     }
 
     /// Handles the reports that are there, waiting for a first one for at most `timeout`. Returns a fatal error, if there is one.
-    pub(crate) fn poll_reports(&self, timeout: Duration, mut handle: impl FnMut(Report<'_>)) -> Option<ClientError> {
+    pub fn poll_reports(&self, timeout: Duration, mut handle: impl FnMut(Report<'_>)) -> Option<ClientError> {
         const AT_ONCE: usize = 256;
         let mut timeout = timeout;
         while let Some(event) = self.reports.poll(timeout) {
@@ -450,7 +451,7 @@ impl Producer {
 }
 
 /// A topic that can be sent to.
-pub(crate) struct Topic {
+pub struct Topic {
     native: *mut rd::rd_kafka_topic_t,
     producer: Arc<Producer>,
 }
@@ -462,7 +463,7 @@ unsafe impl Sync for Topic {}
 
 impl Topic {
     /// Queues a record for sending. It is copied. On an error nothing was queued, and the headers are given back.
-    pub(crate) fn send(
+    pub fn send(
         &self,
         record: Outgoing<'_>,
         headers: Headers,
@@ -519,17 +520,17 @@ impl Drop for Topic {
 }
 
 /// The headers of a record to be sent.
-pub(crate) struct Headers(*mut rd::rd_kafka_headers_t);
+pub struct Headers(*mut rd::rd_kafka_headers_t);
 
 impl Headers {
     /// An empty list with room for some.
-    pub(crate) fn with_room_for(count: usize) -> Headers {
+    pub fn with_room_for(count: usize) -> Headers {
         // SAFETY: has no preconditions; librdkafka aborts when memory is exhausted, as Rust does.
         Headers(unsafe { rd::rd_kafka_headers_new(count) })
     }
 
     /// Adds a header; a value of `None` is null.
-    pub(crate) fn add(&mut self, name: &str, value: Option<&[u8]>) {
+    pub fn add(&mut self, name: &str, value: Option<&[u8]>) {
         let (value, size) = value.map_or((null(), 0), |value| (value.as_ptr().cast(), value.len() as isize));
         // SAFETY: the list is ours; name and value are copied.
         unsafe { rd::rd_kafka_header_add(self.0, name.as_ptr().cast(), name.len() as isize, value, size) };
