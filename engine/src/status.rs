@@ -45,6 +45,11 @@ impl Status {
         Status { metrics, routers }
     }
 
+    /// Events read from the sources so far; cheap enough to be asked all the time.
+    pub fn consumed(&self) -> u64 {
+        self.metrics.events_consumed.get()
+    }
+
     /// The numbers now.
     pub fn numbers(&self) -> Numbers {
         let metrics = &self.metrics;

@@ -1,0 +1,342 @@
+//! `veltrix dev`: puts broker, control plane, engine, storm and audit into one process, and tells what came of it.
+//!
+//! Nothing here is a stand-in: the engine is the one of `veltrix run`, over real sockets to a broker and a control plane that other
+//! processes can use, too. It only starts with settings that suit the embedded broker (see [`Tuning`]).
+
+use super::broker::{BrokerError, EmbeddedBroker, Tuning};
+use super::game::{Game, SOURCE_TOPIC};
+use super::storm::{RunningStorm, Storm, StormError, StormSettings, StormStatus};
+use super::tables::FleetTables;
+use super::updates::{UpdateCounts, Versions, push_updates};
+use super::view::{View, ViewState};
+use crate::audit::{Audit, AuditError, AuditReport, LatencyMillis, Reader, ReaderError, ReaderSettings, Tables};
+use crate::config::Config;
+use crate::kafka::{KafkaSettings, PropertyError};
+use crate::router::StartAt;
+use crate::{EMBEDDED_ROUTES, Engine, EngineError, Status};
+use bytes::Bytes;
+use clap::Args;
+use prost::Message as _;
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use veltrix_control_plane::ServeError;
+use veltrix_proto::v1::control_plane_client::ControlPlaneClient;
+use veltrix_proto::v1::{RouteMap, UpdateRouteMapRequest};
+use veltrix_route_table::{Refused, compile};
+
+/// The flags of `veltrix dev`.
+#[derive(Args, Clone, Debug)]
+pub struct DevArgs {
+    /// Game events per second that the storm produces; 0: none, for events of your own
+    #[arg(long, env = "VELTRIX_DEV_RATE", value_name = "N", default_value_t = 1_000)]
+    pub rate: u64,
+
+    /// Ends after so many seconds of storm [default: when it is told to]
+    #[arg(long, env = "VELTRIX_DEV_SECONDS", value_name = "N")]
+    pub seconds: Option<NonZeroU32>,
+
+    /// Prints one JSON object at the end, and nothing else on standard output
+    #[arg(long)]
+    pub json: bool,
+
+    /// Pushes so many changed RouteMaps per second
+    #[arg(long, env = "VELTRIX_DEV_UPDATES_PER_SECOND", value_name = "N")]
+    pub updates_per_second: Option<NonZeroU32>,
+
+    /// Address of the control plane; port 0: any free one
+    #[arg(long, env = "VELTRIX_DEV_CONTROL_PLANE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7070")]
+    pub control_plane_listen: SocketAddr,
+
+    /// Address of the engine's /healthz, /readyz and /metrics; port 0: any free one
+    #[arg(long, env = "VELTRIX_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7080")]
+    pub listen: SocketAddr,
+}
+
+/// Why `veltrix dev` could not run, or not to its end.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum DevError {
+    #[error("{0}")]
+    Broker(#[from] BrokerError),
+    #[error("the control plane can't listen on {address}: {source}; choose another address with --control-plane-listen")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("the control plane has failed: {0}")]
+    ControlPlane(#[from] ServeError),
+    #[error("can't reach the control plane of this process: {0}")]
+    Connect(#[from] tonic::transport::Error),
+    #[error("{0}")]
+    Engine(#[from] EngineError),
+    #[error("{0}")]
+    Property(PropertyError),
+    #[error("{0}")]
+    Storm(#[from] StormError),
+    #[error("{0}")]
+    Audit(#[from] AuditError),
+    #[error("{0}")]
+    Reader(#[from] ReaderError),
+    #[error("the routes in the binary can't be used: {0}")]
+    Routes(#[from] Refused),
+    #[error("the routes in the binary can't be read: {0}")]
+    Decode(#[from] prost::DecodeError),
+    #[error("the engine has no partitions after {} s; see the log above", READY_TIMEOUT.as_secs())]
+    NotReady,
+    #[error("a task of this process has failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// What came of a run. `lost`, `duplicated` and the like are the audit's, which reads what arrived and believes no counter.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DevReport {
+    /// Seconds of storm.
+    pub seconds: f64,
+    /// Events that the broker acknowledged to the storm.
+    pub produced: u64,
+    /// Events that the engine read, other processes' included.
+    pub consumed: u64,
+    /// Deliveries that arrived.
+    pub delivered: u64,
+    /// The same by topic.
+    pub delivered_by_topic: Vec<(String, u64)>,
+    /// Events that no route wanted, and that arrived nowhere.
+    pub unmatched: u64,
+    /// Deliveries that should have arrived and did not.
+    pub lost: u64,
+    /// Deliveries that arrived again.
+    pub duplicated: u64,
+    /// Deliveries to a place that the event's table does not name.
+    pub misrouted: u64,
+    /// Events that were routed by more than one table at once.
+    pub torn: u64,
+    /// Deliveries with no version, or one that there never was.
+    pub misstamped: u64,
+    /// Records that the broker deleted before the audit had read them; with any of these there is no verdict on some events.
+    pub unread: u64,
+    /// The version in force at the end.
+    pub route_map_version: u64,
+    /// RouteMaps that were pushed and are, or were, in force.
+    pub updates_applied: u64,
+    /// Pushes that were due while one before was not answered yet.
+    pub updates_skipped: u64,
+    /// Pushes that were refused.
+    pub updates_failed: u64,
+    /// From the moment that an event was due to be produced until it was read at its destination.
+    pub latency_ms: LatencyMillis,
+    /// Events produced per second of storm.
+    pub events_per_second: f64,
+    /// Seconds for which the storm waited, since the embedded broker would have deleted unread records.
+    pub throttled_seconds: f64,
+    /// Some faults in words.
+    pub examples: Vec<String>,
+}
+
+impl DevReport {
+    /// Whether every event arrived where it should, by one table.
+    pub fn is_right(&self) -> bool {
+        [self.lost, self.misrouted, self.torn, self.misstamped, self.unread].iter().all(|faults| *faults == 0)
+    }
+}
+
+const DEAD_LETTER_TOPIC: &str = "veltrix-dead-letters";
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the engine may take to work off what is left when the storm is over.
+const WORK_OFF_TIMEOUT: Duration = Duration::from_secs(30);
+/// When nothing has arrived for so long after that, nothing more will.
+const QUIET: Duration = Duration::from_millis(700);
+
+/// Runs until `stop`, or until `--seconds` are over.
+///
+/// # Errors
+/// A part can't be started or has failed. What the audit found is in the report, not here.
+pub async fn run(args: DevArgs, stop: CancellationToken) -> Result<DevReport, DevError> {
+    let tuning = Tuning::for_rate(args.rate);
+    let base = RouteMap::decode(EMBEDDED_ROUTES)?;
+    let table = compile(&base)?;
+    let mut topics: Vec<String> = table.destinations().map(|destination| destination.topic.to_owned()).collect();
+    topics.push(DEAD_LETTER_TOPIC.to_owned());
+    let broker = start_broker(&topics, &tuning)?;
+    let end = CancellationToken::new();
+    let (address, control_plane) = start_control_plane(args.control_plane_listen, end.clone()).await?;
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+    let engine = Engine::start(engine_config(&args, &broker, &tuning, endpoint.clone())?).await?;
+    let (status, admin) = (engine.status(), engine.admin_address());
+    let engine_stop = CancellationToken::new();
+    let engine = tokio::spawn(engine.run_until(engine_stop.clone()));
+    wait_for_partitions(&status).await?;
+    let client = ControlPlaneClient::new(endpoint.connect().await?);
+
+    let mut view = View::new(args.json);
+    view.listening(&[
+        ("Kafka", broker.bootstrap_servers().to_owned()),
+        ("control plane", format!("http://{address}  (gRPC, and HTTP under /v1)")),
+        ("engine", admin.map_or_else(String::new, |admin| format!("http://{admin}/readyz and /metrics"))),
+    ]);
+    let versions = Arc::new(Versions::new());
+    versions.add(1, Arc::new(table));
+    let run = Run { args, tuning, broker: &broker, status: status.clone(), topics, versions, client, base };
+    let report = run.storm(&stop, &mut view).await?;
+
+    engine_stop.cancel();
+    engine.await??;
+    end.cancel();
+    control_plane.await??;
+    Ok(report)
+}
+
+fn start_broker(destinations: &[String], tuning: &Tuning) -> Result<EmbeddedBroker, BrokerError> {
+    let mut topics: Vec<(&str, NonZeroU16)> = vec![(SOURCE_TOPIC, tuning.source_partitions)];
+    topics.extend(destinations.iter().map(|topic| (topic.as_str(), tuning.destination_partitions)));
+    EmbeddedBroker::start(&topics)
+}
+
+async fn start_control_plane(
+    address: SocketAddr,
+    end: CancellationToken,
+) -> Result<(SocketAddr, JoinHandle<Result<(), ServeError>>), DevError> {
+    let refused = |source| DevError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let config = veltrix_control_plane::Config {
+        initial_route_map: Some(Bytes::from_static(EMBEDDED_ROUTES)),
+        stop_timeout: Duration::from_secs(1),
+        ..veltrix_control_plane::Config::default()
+    };
+    let serving = veltrix_control_plane::serve(config, listener, async move { end.cancelled().await });
+    Ok((address, tokio::spawn(serving)))
+}
+
+fn engine_config(
+    args: &DevArgs,
+    broker: &EmbeddedBroker,
+    tuning: &Tuning,
+    control_plane: Endpoint,
+) -> Result<Config, DevError> {
+    let own = |kind: &str, (name, value): (&str, String)| format!("{kind}.{name}={value}");
+    let mut properties: Vec<String> = tuning.producer().into_iter().map(|pair| own("producer", pair)).collect();
+    properties.extend(tuning.consumer().into_iter().map(|pair| own("consumer", pair)));
+    let kafka = KafkaSettings::new(broker.bootstrap_servers(), None, &properties)
+        .map_err(|errors| errors.into_iter().next().map_or(DevError::NotReady, DevError::Property))?;
+    Ok(Config {
+        kafka,
+        sources: vec![SOURCE_TOPIC.to_owned()],
+        group: "veltrix".to_owned(),
+        start_at: StartAt::Earliest,
+        dead_letter_topic: DEAD_LETTER_TOPIC.to_owned(),
+        control_plane: Some(control_plane),
+        control_plane_wait: READY_TIMEOUT,
+        state_dir: None,
+        engine_id: Some("dev".to_owned()),
+        listen: Some(args.listen),
+        routers: NonZeroUsize::MIN,
+        batch_events_max: NonZeroUsize::MIN.saturating_add(511),
+        in_flight_events_max: NonZeroUsize::MIN.saturating_add(49_999),
+        in_flight_bytes_max: 64 << 20,
+        grace: Duration::from_secs(10),
+    })
+}
+
+async fn wait_for_partitions(status: &Status) -> Result<(), DevError> {
+    let deadline = Instant::now() + READY_TIMEOUT;
+    while status.numbers().partitions == 0 {
+        if Instant::now() > deadline {
+            return Err(DevError::NotReady);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// A run whose parts are all up.
+struct Run<'b> {
+    args: DevArgs,
+    tuning: Tuning,
+    broker: &'b EmbeddedBroker,
+    status: Status,
+    topics: Vec<String>,
+    versions: Arc<Versions>,
+    client: ControlPlaneClient<Channel>,
+    base: RouteMap,
+}
+
+impl Run<'_> {
+    async fn storm(self, stop: &CancellationToken, view: &mut View) -> Result<DevReport, DevError> {
+        let origin = Instant::now();
+        let counts = Arc::new(UpdateCounts::default());
+        let end = CancellationToken::new();
+        let updates = self.args.updates_per_second.map(|rate| tokio::spawn(self.push(rate, &counts, &end)));
+        let (storm, audit) = match self.args.rate {
+            0 => (None, None),
+            rate => {
+                let (storm, audit) = self.start_storm(rate, origin, stop).await?;
+                (Some(storm), Some(audit))
+            }
+        };
+        self.watch(stop, storm.as_ref(), audit.as_ref(), &counts, view).await;
+        end.cancel();
+        if let Some(updates) = updates {
+            updates.await??;
+        }
+        let seconds = origin.elapsed().as_secs_f64();
+        let stormed = match storm {
+            Some(storm) => tokio::task::spawn_blocking(move || storm.join()).await??,
+            None => StormStatus::default(),
+        };
+        self.work_off(&stormed).await;
+        let judged = match audit {
+            Some(audit) => tokio::task::spawn_blocking(move || audit.finish(QUIET)).await??,
+            None => AuditReport::default(),
+        };
+        Ok(self.report(seconds, &stormed, judged, &counts))
+    }
+
+    async fn start_storm(
+        &self,
+        rate: u64,
+        origin: Instant,
+        stop: &CancellationToken,
+    ) -> Result<(RunningStorm, Reader), DevError> {
+        // Tells this run's events from those that others produce, or that a run before has left behind.
+        let number = std::process::id() ^ origin.elapsed().subsec_nanos();
+        let game = Game::new(number, u64::from(number), self.tuning.source_partitions.get());
+        let (status, consumed_before) = (self.status.clone(), self.status.consumed());
+        let unread = {
+            let sent = Arc::new(std::sync::OnceLock::new());
+            let of_storm = Arc::clone(&sent);
+            let unread = move || {
+                let sent: u64 = of_storm.get().map_or(0, |sent: &Box<dyn Fn() -> u64 + Send + Sync>| sent());
+                sent.saturating_sub(status.consumed() - consumed_before)
+            };
+            (unread, sent)
+        };
+        let storm = Storm::new(
+            StormSettings {
+                bootstrap_servers: self.broker.bootstrap_servers().to_owned(),
+                properties: self.tuning.producer(),
+                game,
+                events_per_second: rate,
+                duration: self.args.seconds.map(|seconds| Duration::from_secs(u64::from(seconds.get()))),
+                unread: Box::new(unread.0),
+                unread_max: self.tuning.unread_events_max,
+            },
+            origin,
+        )?;
+        let _ = unread.1;
+        let tables = FleetTables::new(Arc::clone(&self.versions), self.client.clone(), self.status.clone());
+        let audit = Audit::new(storm.workload(), tables, self.topics.clone(), Some(DEAD_LETTER_TOPIC))?;
+        let settings = ReaderSettings {
+            bootstrap_servers: self.broker.bootstrap_servers().to_owned(),
+            properties: self.tuning.consumer(),
+            run: number,
+            origin,
+            from_beginning: true,
+        };
+        let audit = tokio::task::spawn_blocking(move || Reader::start(settings, audit)).await??;
+        Ok((storm.start(stop.clone())?, audit))
+    }
+}
