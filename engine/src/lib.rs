@@ -1,5 +1,6 @@
 //! The engine: consumes events from Kafka, routes them, delivers them, and commits what was delivered.
 
+pub mod audit;
 pub mod dev;
 mod offsets;
 pub mod snapshot;

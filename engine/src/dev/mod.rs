@@ -1,1 +1,3 @@
 //! `veltrix dev`: everything in one process.
+
+pub mod game;
