@@ -1,3 +1,6 @@
 //! `veltrix dev`: everything in one process.
 
+pub mod broker;
 pub mod game;
+pub mod storm;
+pub mod updates;
