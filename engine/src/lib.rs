@@ -14,6 +14,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo))]
 
 mod admin;
+pub mod audit;
 pub mod config;
 pub mod dead_letter;
 pub mod dev;

@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use veltrix_engine::Engine;
 use veltrix_engine::config::{Config, RunArgs};
+use veltrix_engine::dev::DevArgs;
 use veltrix_engine::logging::{self, LogFormat};
 
 /// Routes events from Kafka by a RouteMap that can be changed while it runs
@@ -34,6 +35,11 @@ enum Command {
         after_help = "Example:\n  veltrix run --brokers localhost:9092 --source game-events --control-plane http://localhost:7070"
     )]
     Run(RunArgs),
+    /// Start everything in one process: a broker, the control plane, the engine with the example routes, and a storm of game events
+    #[command(
+        after_help = "The audit at the end reads what arrived; exit status 1 if anything was lost or misrouted.\n\nExample:\n  veltrix dev --rate 20000 --seconds 60 --updates-per-second 17 --json"
+    )]
+    Dev(DevArgs),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +54,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => runtime.block_on(run(args)),
+        Command::Dev(args) => runtime.block_on(dev(args)),
     };
     // Clients that did not close in time must not keep the process: nothing of theirs was committed.
     runtime.shutdown_background();
@@ -79,6 +86,27 @@ async fn run(args: RunArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error.to_string()),
     }
+}
+
+async fn dev(args: DevArgs) -> ExitCode {
+    let shutdown = CancellationToken::new();
+    if let Err(error) = stop_on_signals(shutdown.clone()) {
+        return failed(&format!("can't listen for signals: {error}"));
+    }
+    let json = args.json;
+    let report = match veltrix_engine::dev::run(args, shutdown).await {
+        Ok(report) => report,
+        Err(error) => return failed(&error.to_string()),
+    };
+    if json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(text) => println!("{text}"),
+            Err(error) => return failed(&format!("can't print the report: {error}")),
+        }
+    } else {
+        println!("{report}");
+    }
+    if report.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn failed(message: &str) -> ExitCode {

@@ -9,7 +9,7 @@ use super::storm::{RunningStorm, Storm, StormError, StormSettings, StormStatus};
 use super::tables::FleetTables;
 use super::updates::{UpdateCounts, Versions, push_updates};
 use super::view::{View, ViewState};
-use crate::audit::{Audit, AuditError, AuditReport, LatencyMillis, Reader, ReaderError, ReaderSettings, Tables};
+use crate::audit::{Audit, AuditError, AuditReport, LatencyMillis, Reader, ReaderError, ReaderSettings};
 use crate::config::Config;
 use crate::kafka::{KafkaSettings, PropertyError};
 use crate::router::StartAt;
@@ -23,6 +23,7 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
@@ -65,7 +66,9 @@ pub struct DevArgs {
 pub enum DevError {
     #[error("{0}")]
     Broker(#[from] BrokerError),
-    #[error("the control plane can't listen on {address}: {source}; choose another address with --control-plane-listen")]
+    #[error(
+        "the control plane can't listen on {address}: {source}; choose another address with --control-plane-listen"
+    )]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("the control plane has failed: {0}")]
     ControlPlane(#[from] ServeError),
@@ -140,6 +143,27 @@ impl DevReport {
     /// Whether every event arrived where it should, by one table.
     pub fn is_right(&self) -> bool {
         [self.lost, self.misrouted, self.torn, self.misstamped, self.unread].iter().all(|faults| *faults == 0)
+    }
+}
+
+impl std::fmt::Display for DevReport {
+    /// For people; `--json` has all of it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let LatencyMillis { p50, p99, p999, max } = self.latency_ms;
+        writeln!(f, "{} events in {} s ({} per second)", self.produced, self.seconds, self.events_per_second)?;
+        writeln!(f, "{} delivered, {} wanted by no route", self.delivered, self.unmatched)?;
+        writeln!(
+            f,
+            "{} lost, {} duplicated, {} misrouted, {} torn",
+            self.lost, self.duplicated, self.misrouted, self.torn
+        )?;
+        writeln!(f, "{} updates of the RouteMap, now version {}", self.updates_applied, self.route_map_version)?;
+        write!(f, "latency p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms, max {max} ms")?;
+        if self.throttled_seconds > 0.0 {
+            let seconds = self.throttled_seconds;
+            write!(f, "\nthe storm waited {seconds} s, since the embedded broker keeps only 5 MiB a partition")?;
+        }
+        self.examples.iter().try_for_each(|example| write!(f, "\n  {example}"))
     }
 }
 
@@ -305,15 +329,6 @@ impl Run<'_> {
         let number = std::process::id() ^ origin.elapsed().subsec_nanos();
         let game = Game::new(number, u64::from(number), self.tuning.source_partitions.get());
         let (status, consumed_before) = (self.status.clone(), self.status.consumed());
-        let unread = {
-            let sent = Arc::new(std::sync::OnceLock::new());
-            let of_storm = Arc::clone(&sent);
-            let unread = move || {
-                let sent: u64 = of_storm.get().map_or(0, |sent: &Box<dyn Fn() -> u64 + Send + Sync>| sent());
-                sent.saturating_sub(status.consumed() - consumed_before)
-            };
-            (unread, sent)
-        };
         let storm = Storm::new(
             StormSettings {
                 bootstrap_servers: self.broker.bootstrap_servers().to_owned(),
@@ -321,13 +336,13 @@ impl Run<'_> {
                 game,
                 events_per_second: rate,
                 duration: self.args.seconds.map(|seconds| Duration::from_secs(u64::from(seconds.get()))),
-                unread: Box::new(unread.0),
+                read: Box::new(move || status.consumed() - consumed_before),
                 unread_max: self.tuning.unread_events_max,
             },
             origin,
         )?;
-        let _ = unread.1;
-        let tables = FleetTables::new(Arc::clone(&self.versions), self.client.clone(), self.status.clone());
+        let tables =
+            FleetTables::new(Arc::clone(&self.versions), self.client.clone(), self.status.clone(), Handle::current());
         let audit = Audit::new(storm.workload(), tables, self.topics.clone(), Some(DEAD_LETTER_TOPIC))?;
         let settings = ReaderSettings {
             bootstrap_servers: self.broker.bootstrap_servers().to_owned(),
@@ -338,5 +353,110 @@ impl Run<'_> {
         };
         let audit = tokio::task::spawn_blocking(move || Reader::start(settings, audit)).await??;
         Ok((storm.start(stop.clone())?, audit))
+    }
+
+    fn push(
+        &self,
+        per_second: NonZeroU32,
+        counts: &Arc<UpdateCounts>,
+        end: &CancellationToken,
+    ) -> impl Future<Output = Result<(), Refused>> + use<> {
+        let client = self.client.clone();
+        let push = move |route_map: Vec<u8>| {
+            let mut client = client.clone();
+            let request = UpdateRouteMapRequest {
+                route_map: route_map.into(),
+                note: "pushed by veltrix dev".to_owned(),
+                ..UpdateRouteMapRequest::default()
+            };
+            async move { client.update_route_map(request).await.map(|answer| answer.into_inner().version) }
+        };
+        let (base, versions) = (self.base.clone(), Arc::clone(&self.versions));
+        push_updates(base, per_second, versions, Arc::clone(counts), end.clone(), push)
+    }
+
+    /// Shows how things stand until the storm is over, or until it is told to stop.
+    async fn watch(
+        &self,
+        stop: &CancellationToken,
+        storm: Option<&RunningStorm>,
+        audit: Option<&Reader>,
+        counts: &UpdateCounts,
+        view: &mut View,
+    ) {
+        let end = self.args.seconds.map(|seconds| Instant::now() + Duration::from_secs(u64::from(seconds.get())));
+        let over = || match storm {
+            Some(storm) => storm.is_over(),
+            None => end.is_some_and(|end| Instant::now() >= end),
+        };
+        let mut tick = tokio::time::interval(View::EVERY);
+        while !over() && !stop.is_cancelled() {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            view.show(&self.state(storm, audit, counts));
+        }
+    }
+
+    fn state(&self, storm: Option<&RunningStorm>, audit: Option<&Reader>, counts: &UpdateCounts) -> ViewState {
+        let numbers = self.status.numbers();
+        let live = audit.map(Reader::live).unwrap_or_default();
+        let storm = storm.map(RunningStorm::status).unwrap_or_default();
+        ViewState {
+            rate: self.args.rate,
+            events_in: numbers.consumed,
+            per_destination: numbers.deliveries.into_iter().collect(),
+            unmatched: numbers.unmatched,
+            dead_letters: numbers.dead_letters,
+            lag: numbers.lag,
+            in_flight: numbers.in_flight,
+            route_map_version: numbers.route_map_version,
+            updates_applied: counts.applied(),
+            latency: live.recent_latency_ms,
+            lost: live.report.lost,
+            duplicated: live.report.duplicated,
+            misrouted: live.report.misrouted + live.report.torn + live.report.misstamped,
+            throttled: storm.throttled,
+        }
+    }
+
+    /// Waits until the engine has read and delivered what the storm has left.
+    async fn work_off(&self, stormed: &StormStatus) {
+        let deadline = Instant::now() + WORK_OFF_TIMEOUT;
+        let left = || {
+            let numbers = self.status.numbers();
+            numbers.consumed < stormed.acknowledged || numbers.in_flight > 0
+        };
+        while left() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn report(&self, seconds: f64, stormed: &StormStatus, judged: AuditReport, counts: &UpdateCounts) -> DevReport {
+        let numbers = self.status.numbers();
+        let rounded = |number: f64| (number * 100.0).round() / 100.0;
+        DevReport {
+            seconds: rounded(seconds),
+            produced: stormed.acknowledged,
+            consumed: numbers.consumed,
+            delivered: judged.delivered,
+            delivered_by_topic: judged.delivered_by_topic,
+            unmatched: judged.unmatched,
+            lost: judged.lost,
+            duplicated: judged.duplicated,
+            misrouted: judged.misrouted,
+            torn: judged.torn,
+            misstamped: judged.misstamped,
+            unread: judged.unread,
+            route_map_version: numbers.route_map_version,
+            updates_applied: counts.applied(),
+            updates_skipped: counts.skipped(),
+            updates_failed: counts.failed(),
+            latency_ms: judged.latency_ms,
+            events_per_second: rounded(stormed.acknowledged as f64 / seconds),
+            throttled_seconds: rounded(stormed.throttled.as_secs_f64()),
+            examples: judged.examples,
+        }
     }
 }
