@@ -333,6 +333,7 @@ impl Run<'_> {
             StormSettings {
                 bootstrap_servers: self.broker.bootstrap_servers().to_owned(),
                 properties: self.tuning.producer(),
+                topic: SOURCE_TOPIC.to_owned(),
                 game,
                 events_per_second: rate,
                 duration: self.args.seconds.map(|seconds| Duration::from_secs(u64::from(seconds.get()))),

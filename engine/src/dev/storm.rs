@@ -5,7 +5,7 @@
 //! that the embedded broker would delete records unread, the storm holds its breath ([`StormStatus::throttled`]) and the events
 //! after it are due later. Start at [`Storm::start`]; [`StormWorkload`] is how the audit knows what was sent.
 
-use super::game::{Game, GameEvent, SOURCE_TOPIC};
+use super::game::{Game, GameEvent};
 use crate::audit::Workload;
 use parking_lot::{Mutex, RwLock};
 use rdkafka::ClientConfig;
@@ -25,6 +25,8 @@ pub struct StormSettings {
     pub bootstrap_servers: String,
     /// Properties of librdkafka's producer, set over ours.
     pub properties: Vec<(&'static str, String)>,
+    /// Where events are sent to.
+    pub topic: String,
     /// Whose events are sent.
     pub game: Game,
     /// More than 0.
@@ -398,7 +400,7 @@ impl Sender {
             headers.insert(Header { key, value: Some(value) })
         });
         let Value::Bytes(key) = self.event.key() else { return Err(NotSent::Refused) };
-        let record = BaseRecord::with_opaque_to(SOURCE_TOPIC, number as usize)
+        let record = BaseRecord::with_opaque_to(&self.settings.topic, number as usize)
             .partition(i32::from(self.event.partition()))
             .key(key)
             .payload(self.payload.as_str())

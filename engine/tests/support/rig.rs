@@ -66,17 +66,14 @@ impl Rig {
         versions.add(1, Arc::new(compile(&maps[0]).unwrap()));
 
         let read = Arc::clone(&consumed);
-        let sent = Arc::new(AtomicU64::new(0));
-        let sent_of_storm = Arc::clone(&sent);
         let settings = StormSettings {
             bootstrap_servers: broker.bootstrap_servers().to_owned(),
             properties: self.tuning.producer(),
+            topic: SOURCE_TOPIC.to_owned(),
             game: Game::new(RUN, 42, self.tuning.source_partitions.get()),
             events_per_second: self.rate,
             duration: Some(self.duration),
-            unread: Box::new(move || {
-                sent_of_storm.load(Ordering::Relaxed).saturating_sub(read.load(Ordering::Relaxed))
-            }),
+            read: Box::new(move || read.load(Ordering::Relaxed)),
             unread_max: self.tuning.unread_events_max,
         };
         let storm = Storm::new(settings, origin).unwrap();
@@ -99,7 +96,6 @@ impl Rig {
             let mut next = 1;
             while !storm.is_over() {
                 std::thread::sleep(Duration::from_millis(20));
-                sent.store(storm.status().sent, Ordering::Relaxed);
                 let due = began.elapsed().as_secs_f64() / self.duration.as_secs_f64() * maps.len() as f64;
                 while next < maps.len().min(due as usize) {
                     next += 1;

@@ -1,0 +1,323 @@
+//! A broker, a control plane, and engines as processes of their own, which can be stopped and killed.
+//!
+//! The broker is a real Kafka if `VELTRIX_TEST_BOOTSTRAP` names one (`make test` sees to that), else librdkafka's mock in this process.
+//! The engines are the `veltrix` binary, started as a user starts it.
+
+use bytes::Bytes;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::io::Write as _;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use veltrix_control_plane::StoreLocation;
+use veltrix_engine::audit::{Audit, Reader, ReaderSettings};
+use veltrix_engine::dev::broker::{EmbeddedBroker, Tuning};
+use veltrix_engine::dev::game::Game;
+use veltrix_engine::dev::storm::{RunningStorm, Storm, StormSettings};
+use veltrix_engine::dev::updates::Versions;
+use veltrix_proto::v1::control_plane_client::ControlPlaneClient;
+use veltrix_proto::v1::{ListEnginesRequest, RouteMap, UpdateRouteMapRequest, destination};
+use veltrix_route_table::compile;
+
+/// How long anything may take that is waited for. A test that gets here has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) enum Broker {
+    Real(String),
+    Embedded(EmbeddedBroker),
+}
+
+impl Broker {
+    /// The real broker, if there is one to be had. Says so on standard error if not, past the test runner's capture.
+    pub(crate) fn real(test: &str) -> Option<Broker> {
+        let bootstrap = std::env::var("VELTRIX_TEST_BOOTSTRAP").ok();
+        if bootstrap.is_none() {
+            assert!(std::env::var_os("VELTRIX_TEST_REQUIRE_KAFKA").is_none(), "VELTRIX_TEST_BOOTSTRAP is not set");
+            let _ =
+                writeln!(std::io::stderr(), "left out, since it needs a real Kafka: {test}; run `make test` for it");
+        }
+        bootstrap.map(Broker::Real)
+    }
+
+    fn bootstrap(&self) -> &str {
+        match self {
+            Broker::Real(bootstrap) => bootstrap,
+            Broker::Embedded(broker) => broker.bootstrap_servers(),
+        }
+    }
+}
+
+pub(crate) struct Fleet {
+    pub(crate) broker: Broker,
+    /// Before the names of topics and group, so that tests do not meet on the broker.
+    pub(crate) prefix: String,
+    pub(crate) partitions: u16,
+    pub(crate) map: RouteMap,
+    pub(crate) topics: Vec<String>,
+    pub(crate) versions: Arc<Versions>,
+    control_plane: Option<ControlPlane>,
+    address: String,
+    directory: tempfile::TempDir,
+}
+
+struct ControlPlane {
+    stop: CancellationToken,
+    serving: tokio::task::JoinHandle<Result<(), veltrix_control_plane::ServeError>>,
+}
+
+/// An engine process. Killed when it is dropped.
+pub(crate) struct EngineProcess {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Drop for EngineProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl EngineProcess {
+    /// As by `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks by SIGTERM, and returns the exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Fleet {
+    /// A control plane with the example's map in force, and its topics on the broker.
+    pub(crate) async fn start(broker: Broker, name: &str, partitions: u16) -> Fleet {
+        let prefix = format!("{name}-{}", std::process::id());
+        let mut map: RouteMap = prost::Message::decode(veltrix_engine::EMBEDDED_ROUTES).unwrap();
+        for destination in &mut map.destinations {
+            if let Some(destination::Kind::Kafka(kafka)) = &mut destination.kind {
+                kafka.topic = format!("{prefix}-{}", kafka.topic);
+            }
+        }
+        let table = compile(&map).unwrap();
+        let mut topics: Vec<String> = table.destinations().map(|destination| destination.topic.to_owned()).collect();
+        topics.push(format!("{prefix}-dead-letters"));
+        let versions = Arc::new(Versions::new());
+        let mut fleet = Fleet {
+            broker,
+            prefix,
+            partitions,
+            map,
+            topics,
+            versions,
+            control_plane: None,
+            address: "127.0.0.1:0".to_owned(),
+            directory: tempfile::tempdir().unwrap(),
+        };
+        fleet.create_topics().await;
+        fleet.start_control_plane().await;
+        let map = prost::Message::encode_to_vec(&fleet.map);
+        let version = fleet.push(map).await.unwrap();
+        fleet.versions.add(version, Arc::new(table));
+        fleet
+    }
+
+    pub(crate) fn source(&self) -> String {
+        format!("{}-game-events", self.prefix)
+    }
+
+    pub(crate) fn bootstrap(&self) -> String {
+        self.broker.bootstrap().to_owned()
+    }
+
+    async fn create_topics(&self) {
+        if let Broker::Embedded(_) = self.broker {
+            return;
+        }
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create().unwrap();
+        let source = self.source();
+        let replication = TopicReplication::Fixed(1);
+        let new = self.topics.iter().map(|topic| NewTopic::new(topic, 3, replication));
+        let source = NewTopic::new(&source, i32::from(self.partitions), replication);
+        let new: Vec<NewTopic<'_>> = new.chain([source]).collect();
+        for result in admin.create_topics(&new, &AdminOptions::new()).await.unwrap() {
+            result.unwrap();
+        }
+    }
+
+    pub(crate) async fn start_control_plane(&mut self) {
+        let listener = TcpListener::bind(&self.address).await.unwrap();
+        self.address = listener.local_addr().unwrap().to_string();
+        let config = veltrix_control_plane::Config {
+            store: StoreLocation::Directory(self.directory.path().join("control-plane")),
+            stop_timeout: Duration::from_millis(200),
+            ..veltrix_control_plane::Config::default()
+        };
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let shutdown = async move { stopped.cancelled().await };
+        let serving = tokio::spawn(veltrix_control_plane::serve(config, listener, shutdown));
+        self.control_plane = Some(ControlPlane { stop, serving });
+    }
+
+    pub(crate) async fn stop_control_plane(&mut self) {
+        let control_plane = self.control_plane.take().unwrap();
+        control_plane.stop.cancel();
+        control_plane.serving.await.unwrap().unwrap();
+    }
+
+    pub(crate) async fn client(&self) -> ControlPlaneClient<Channel> {
+        let url = format!("http://{}", self.address);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match ControlPlaneClient::connect(url.clone()).await {
+                Ok(client) => return client,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Puts a map in force, and returns its version.
+    pub(crate) async fn push(&self, route_map: Vec<u8>) -> Result<u64, tonic::Status> {
+        let request = UpdateRouteMapRequest { route_map: Bytes::from(route_map), ..UpdateRouteMapRequest::default() };
+        Ok(self.client().await.update_route_map(request).await?.into_inner().version)
+    }
+
+    /// Starts an engine of this fleet; `number` has its own state directory, which a later one of that number finds again.
+    pub(crate) fn start_engine(&self, number: usize) -> EngineProcess {
+        let state = self.directory.path().join(format!("engine-{number}"));
+        let log = self.directory.path().join(format!("engine-{number}.log"));
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_veltrix"))
+            .arg("run")
+            .args(["--brokers", self.broker.bootstrap()])
+            .args(["--source", &self.source()])
+            .args(["--control-plane", &format!("http://{}", self.address)])
+            .args(["--control-plane-wait-ms", "1000"])
+            .args(["--group", &self.prefix])
+            .args(["--dead-letter-topic", &format!("{}-dead-letters", self.prefix)])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(["--state-dir", &state.display().to_string()])
+            .args(["--engine-id", &format!("engine-{number}")])
+            // A member that was killed leaves its group by this timeout.
+            .args(["--kafka-property", "consumer.session.timeout.ms=2000"])
+            .args(["--kafka-property", "consumer.heartbeat.interval.ms=300"])
+            .stdin(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        EngineProcess { child, log }
+    }
+
+    /// Waits until so many engines are connected and share all partitions.
+    pub(crate) async fn wait_for_engines(&self, count: usize) {
+        let mut client = self.client().await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let engines = client.list_engines(ListEnginesRequest {}).await.unwrap().into_inner().engines;
+            let partitions = engines.iter().flat_map(|engine| &engine.health).map(|health| health.partitions);
+            if engines.len() == count && partitions.sum::<u32>() == u32::from(self.partitions) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the engines do not get their partitions: {engines:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Starts a storm of `rate` events per second for `duration`, and an audit that judges all of it.
+    pub(crate) fn start_storm(&self, rate: u64, duration: Duration) -> (RunningStorm, Reader) {
+        let run = std::process::id() ^ rate as u32;
+        let origin = Instant::now();
+        let tuning = Tuning::for_rate(rate);
+        let properties = |own: Vec<(&'static str, String)>| match self.broker {
+            Broker::Embedded(_) => own,
+            Broker::Real(_) => Vec::new(),
+        };
+        let (read, unread_max) = match self.broker {
+            // What the mock would delete is not known here; its tests are small enough.
+            Broker::Embedded(_) | Broker::Real(_) => (Arc::new(AtomicU64::new(u64::MAX)), u64::MAX),
+        };
+        let settings = StormSettings {
+            bootstrap_servers: self.bootstrap(),
+            properties: properties(tuning.producer()),
+            topic: self.source(),
+            game: Game::new(run, 7, self.partitions),
+            events_per_second: rate,
+            duration: Some(duration),
+            read: Box::new(move || read.load(Ordering::Relaxed)),
+            unread_max,
+        };
+        let storm = Storm::new(settings, origin).unwrap();
+        let dead_letters = format!("{}-dead-letters", self.prefix);
+        let tables = Arc::clone(&self.versions);
+        let audit = Audit::new(storm.workload(), tables, self.topics.clone(), Some(&dead_letters)).unwrap();
+        let settings = ReaderSettings {
+            bootstrap_servers: self.bootstrap(),
+            properties: properties(tuning.consumer()),
+            run,
+            origin,
+            from_beginning: true,
+        };
+        let reader = Reader::start(settings, audit).unwrap();
+        (storm.start(CancellationToken::new()).unwrap(), reader)
+    }
+
+    /// Waits until the group has committed every event of the source: nothing is left to do, and nothing was passed over.
+    pub(crate) fn wait_until_committed(&self) {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.bootstrap())
+            .set("group.id", &self.prefix)
+            .create()
+            .unwrap();
+        let (source, deadline) = (self.source(), Instant::now() + PATIENCE);
+        let timeout = Duration::from_secs(10);
+        loop {
+            let mut list = TopicPartitionList::new();
+            (0..i32::from(self.partitions)).for_each(|partition| {
+                list.add_partition(&source, partition);
+            });
+            let committed = consumer.committed_offsets(list, timeout).unwrap();
+            let is_done = |partition: i32| {
+                let (_, end) = consumer.fetch_watermarks(&source, partition, timeout).unwrap();
+                let element = committed.find_partition(&source, partition).unwrap();
+                end == 0 || element.offset() == Offset::Offset(end)
+            };
+            if (0..i32::from(self.partitions)).all(is_done) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "events are not committed: {committed:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// Starts an embedded broker with the topics that a fleet of this name will use.
+pub(crate) fn embedded(name: &str, partitions: u16) -> Broker {
+    let prefix = format!("{name}-{}", std::process::id());
+    let names =
+        ["hunt-leaderboard", "hunt-anti-cheat", "hunt-analytics", "hunt-rewards", "hunt-live-ops", "dead-letters"];
+    let names: Vec<String> = names.iter().map(|topic| format!("{prefix}-{topic}")).collect();
+    let source = format!("{prefix}-game-events");
+    let mut topics: Vec<(&str, NonZeroU16)> = names.iter().map(|topic| (topic.as_str(), NonZeroU16::MIN)).collect();
+    topics.push((&source, NonZeroU16::new(partitions).unwrap()));
+    Broker::Embedded(EmbeddedBroker::start(&topics).unwrap())
+}
