@@ -23,9 +23,9 @@ struct Cli {
     #[arg(long, env = "VELTRIX_LOG_FORMAT", value_enum, default_value = "text", global = true)]
     log_format: LogFormat,
 
-    /// Which log lines there are, as in RUST_LOG: info, veltrix_engine=debug,info
-    #[arg(long, env = "VELTRIX_LOG", value_name = "FILTER", default_value = "info", global = true)]
-    log: String,
+    /// Which log lines there are, as in RUST_LOG: veltrix_engine=debug,info [default: info; for dev: warn]
+    #[arg(long, env = "VELTRIX_LOG", value_name = "FILTER", global = true)]
+    log: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -44,8 +44,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = logging::init(cli.log_format, &cli.log) {
-        eprintln!("veltrix: can't use --log `{}`: {error}", cli.log);
+    let quiet = matches!(cli.command, Command::Dev(_));
+    let filter = cli.log.as_deref().unwrap_or(if quiet { "warn" } else { "info" });
+    if let Err(error) = logging::init(cli.log_format, filter) {
+        eprintln!("veltrix: can't use --log `{filter}`: {error}");
         return ExitCode::from(2);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {

@@ -154,9 +154,9 @@ impl Fleet {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create().unwrap();
         let source = self.source();
-        let replication = TopicReplication::Fixed(1);
-        let new = self.topics.iter().map(|topic| NewTopic::new(topic, 3, replication));
-        let source = NewTopic::new(&source, i32::from(self.partitions), replication);
+        let replication = || TopicReplication::Fixed(1);
+        let new = self.topics.iter().map(|topic| NewTopic::new(topic, 3, replication()));
+        let source = NewTopic::new(&source, i32::from(self.partitions), replication());
         let new: Vec<NewTopic<'_>> = new.chain([source]).collect();
         for result in admin.create_topics(&new, &AdminOptions::new()).await.unwrap() {
             result.unwrap();
