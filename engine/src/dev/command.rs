@@ -171,6 +171,8 @@ const DEAD_LETTER_TOPIC: &str = "veltrix-dead-letters";
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the engine may take to work off what is left when the storm is over.
 const WORK_OFF_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often it is looked whether the storm is over.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// When nothing has arrived for so long after that, nothing more will.
 const QUIET: Duration = Duration::from_millis(700);
 
@@ -195,16 +197,16 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> Result<DevReport, De
     wait_for_partitions(&status).await?;
     let client = ControlPlaneClient::new(endpoint.connect().await?);
 
-    let mut view = View::new(args.json);
-    view.listening(&[
-        ("Kafka", broker.bootstrap_servers().to_owned()),
-        ("control plane", format!("http://{address}  (gRPC, and HTTP under /v1)")),
-        ("engine", admin.map_or_else(String::new, |admin| format!("http://{admin}/readyz and /metrics"))),
-    ]);
+    // To standard error, as all that is shown while it runs: standard output is for the report.
+    eprintln!("Kafka          {}  topic {SOURCE_TOPIC}", broker.bootstrap_servers());
+    eprintln!("control plane  http://{address}  gRPC, and HTTP under /v1");
+    if let Some(admin) = admin {
+        eprintln!("engine         http://{admin}  /healthz /readyz /metrics");
+    }
     let versions = Arc::new(Versions::new());
     versions.add(1, Arc::new(table));
     let run = Run { args, tuning, broker: &broker, status: status.clone(), topics, versions, client, base };
-    let report = run.storm(&stop, &mut view).await?;
+    let report = run.storm(&stop).await?;
 
     engine_stop.cancel();
     engine.await??;
@@ -289,7 +291,7 @@ struct Run<'b> {
 }
 
 impl Run<'_> {
-    async fn storm(self, stop: &CancellationToken, view: &mut View) -> Result<DevReport, DevError> {
+    async fn storm(self, stop: &CancellationToken) -> Result<DevReport, DevError> {
         let origin = Instant::now();
         let counts = Arc::new(UpdateCounts::default());
         let end = CancellationToken::new();
@@ -301,12 +303,12 @@ impl Run<'_> {
                 (Some(storm), Some(audit))
             }
         };
-        self.watch(stop, storm.as_ref(), audit.as_ref(), &counts, view).await;
+        self.watch(stop, storm.as_ref(), audit.as_ref(), &counts).await;
+        let seconds = origin.elapsed().as_secs_f64();
         end.cancel();
         if let Some(updates) = updates {
             updates.await??;
         }
-        let seconds = origin.elapsed().as_secs_f64();
         let stormed = match storm {
             Some(storm) => tokio::task::spawn_blocking(move || storm.join()).await??,
             None => StormStatus::default(),
@@ -383,42 +385,53 @@ impl Run<'_> {
         storm: Option<&RunningStorm>,
         audit: Option<&Reader>,
         counts: &UpdateCounts,
-        view: &mut View,
     ) {
-        let end = self.args.seconds.map(|seconds| Instant::now() + Duration::from_secs(u64::from(seconds.get())));
+        let began = Instant::now();
+        let end = self.args.seconds.map(|seconds| began + Duration::from_secs(u64::from(seconds.get())));
         let over = || match storm {
             Some(storm) => storm.is_over(),
             None => end.is_some_and(|end| Instant::now() >= end),
         };
-        let mut tick = tokio::time::interval(View::EVERY);
+        let mut view = View::new();
+        let show_every = if view.is_live() { LOOK_EVERY * 4 } else { LOOK_EVERY * 20 };
+        let (mut shown_at, mut events_before) = (began, 0);
+        let mut look = tokio::time::interval(LOOK_EVERY);
         while !over() && !stop.is_cancelled() {
             tokio::select! {
-                _ = tick.tick() => {}
-                () = stop.cancelled() => return,
+                _ = look.tick() => {}
+                () = stop.cancelled() => break,
             }
-            view.show(&self.state(storm, audit, counts));
+            let since = shown_at.elapsed();
+            if since >= show_every {
+                let mut state = self.state(storm, audit, counts);
+                state.elapsed = began.elapsed();
+                state.rate = (state.events_in - events_before) as f64 / since.as_secs_f64();
+                (shown_at, events_before) = (Instant::now(), state.events_in);
+                // Nobody to show it to is no reason to stop.
+                let _ = view.show(&state);
+            }
         }
+        view.leave();
     }
 
     fn state(&self, storm: Option<&RunningStorm>, audit: Option<&Reader>, counts: &UpdateCounts) -> ViewState {
         let numbers = self.status.numbers();
         let live = audit.map(Reader::live).unwrap_or_default();
-        let storm = storm.map(RunningStorm::status).unwrap_or_default();
         ViewState {
-            rate: self.args.rate,
+            // Foreign events are events, too.
             events_in: numbers.consumed,
             per_destination: numbers.deliveries.into_iter().collect(),
             unmatched: numbers.unmatched,
-            dead_letters: numbers.dead_letters,
+            p50_ms: live.recent_latency_ms.p50,
+            p99_ms: live.recent_latency_ms.p99,
             lag: numbers.lag,
-            in_flight: numbers.in_flight,
             route_map_version: numbers.route_map_version,
             updates_applied: counts.applied(),
-            latency: live.recent_latency_ms,
+            throttled: storm.map(|storm| storm.status().throttled).unwrap_or_default(),
             lost: live.report.lost,
             duplicated: live.report.duplicated,
             misrouted: live.report.misrouted + live.report.torn + live.report.misstamped,
-            throttled: storm.throttled,
+            ..ViewState::default()
         }
     }
 

@@ -6,6 +6,6 @@ pub mod game;
 pub mod storm;
 mod tables;
 pub mod updates;
-mod view;
+pub mod view;
 
 pub use command::{DevArgs, DevError, DevReport, run};
