@@ -4,3 +4,4 @@ pub mod broker;
 pub mod game;
 pub mod storm;
 pub mod updates;
+pub mod view;
