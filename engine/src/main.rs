@@ -34,7 +34,7 @@ enum Command {
     #[command(
         after_help = "Example:\n  veltrix run --brokers localhost:9092 --source game-events --control-plane http://localhost:7070"
     )]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Start everything in one process: a broker, the control plane, the engine with the example routes, and a storm of game events
     #[command(
         after_help = "The audit at the end reads what arrived; exit status 1 if anything was lost or misrouted.\n\nExample:\n  veltrix dev --rate 20000 --seconds 60 --updates-per-second 17 --json"
@@ -63,8 +63,8 @@ fn main() -> ExitCode {
     result
 }
 
-async fn run(args: RunArgs) -> ExitCode {
-    let config = match Config::new(args) {
+async fn run(args: Box<RunArgs>) -> ExitCode {
+    let config = match Config::new(*args) {
         Ok(config) => config,
         Err(errors) => {
             errors.iter().for_each(|error| eprintln!("veltrix: {error}"));

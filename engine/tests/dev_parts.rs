@@ -8,13 +8,12 @@ use rig::{Fault, Outcome, Outgoing, Rig, embedded_map};
 use std::time::Duration;
 use veltrix_engine::dev::broker::Tuning;
 use veltrix_engine::dev::updates::Variations;
+use veltrix_proto::v1::RouteMap;
 
-fn run(fault: Fault) -> Outcome {
+fn run(fault: Fault, maps: &[RouteMap]) -> Outcome {
     let rate = 3_000;
     let rig = Rig { rate, duration: Duration::from_secs(3), tuning: Tuning::for_rate(rate), fault, watch: |_, _| {} };
-    let variations = Variations::new(embedded_map());
-    let maps: Vec<_> = std::iter::once(embedded_map()).chain((0..9).map(|number| variations.map(number))).collect();
-    let outcome = rig.run(&maps);
+    let outcome = rig.run(maps);
     let Outcome { report, storm, consumed } = &outcome;
     assert_eq!((storm.refused, storm.sent), (0, storm.acknowledged));
     assert_eq!((report.events, *consumed), (storm.sent, storm.sent));
@@ -25,7 +24,9 @@ fn run(fault: Fault) -> Outcome {
 
 #[test]
 fn nothing_is_lost_or_doubled_while_the_routes_change() {
-    let report = run(|_, outgoing| vec![outgoing]).report;
+    let variations = Variations::new(embedded_map());
+    let maps: Vec<_> = std::iter::once(embedded_map()).chain((0..9).map(|number| variations.map(number))).collect();
+    let report = run(|_, outgoing| vec![outgoing], &maps).report;
     assert!(report.is_right() && report.duplicated == 0, "{report:#?}");
     assert!(report.unmatched > report.events / 2, "{report:#?}");
     assert!(report.latency_ms.p50 > 0.0 && report.latency_ms.p99 < 2_000.0, "{report:#?}");
@@ -33,23 +34,26 @@ fn nothing_is_lost_or_doubled_while_the_routes_change() {
 
 #[test]
 fn a_router_that_drops_or_doubles_is_found_out() {
-    let report = run(|nth, outgoing| match nth {
+    let fault: Fault = |nth, outgoing| match nth {
         300 => vec![],
         600 => vec![outgoing.clone(), outgoing],
         _ => vec![outgoing],
-    })
-    .report;
+    };
+    let report = run(fault, &[embedded_map()]).report;
     assert_eq!((report.lost, report.duplicated, report.misrouted, report.torn), (1, 1, 0, 0), "{report:#?}");
 }
 
 #[test]
 fn a_router_that_misroutes_or_misstamps_is_found_out() {
-    let report = run(|nth, outgoing| match nth {
-        300 => vec![Outgoing { topic: "hunt-live-ops".to_owned(), ..outgoing }],
+    fn elsewhere(topic: &str) -> String {
+        if topic == "hunt-live-ops" { "hunt-rewards" } else { "hunt-live-ops" }.to_owned()
+    }
+    let fault: Fault = |nth, outgoing| match nth {
+        300 => vec![Outgoing { topic: elsewhere(&outgoing.topic), ..outgoing }],
         600 => vec![Outgoing { route: Some("nobody".to_owned()), ..outgoing }],
         900 => vec![Outgoing { version: "1000".to_owned(), ..outgoing }],
         _ => vec![outgoing],
-    })
-    .report;
+    };
+    let report = run(fault, &[embedded_map()]).report;
     assert_eq!((report.misrouted, report.misstamped), (2, 1), "{report:#?}");
 }

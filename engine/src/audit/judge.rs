@@ -85,7 +85,8 @@ impl<W: Workload, T: Tables> Audit<W, T> {
     const NOWHERE_MAX: usize = 100_000;
     const LATENCY_MAX_MICROS: u64 = 3_600_000_000;
 
-    /// Judges what arrives in `topics`, of which `dead_letters` may be one.
+    /// Judges what arrives in `topics`, of which `dead_letters` may be one. `tables` has the version already that the engine begins
+    /// with.
     ///
     /// # Errors
     /// Too many topics.
@@ -327,14 +328,13 @@ impl<W: Workload, T: Tables> Audit<W, T> {
     }
 
     fn is_over(&mut self, now_micros: u64) -> bool {
-        match self.window.front() {
-            Some(Track { first: Some(first), has_more: false }) if first.expected & !first.seen == 0 => return true,
-            Some(Track { has_more: true, .. }) => {
-                if self.more.get(&self.first).is_some_and(Attempts::is_complete) {
-                    return true;
-                }
-            }
-            _ => {}
+        let is_complete = match self.window.front() {
+            Some(Track { first: Some(first), has_more: false }) => first.expected & !first.seen == 0,
+            Some(Track { has_more: true, .. }) => self.more.get(&self.first).is_some_and(Attempts::is_complete),
+            _ => false,
+        };
+        if is_complete {
+            return true;
         }
         let lane = W::lane(self.workload.event(self.first));
         self.lanes.get(lane).is_some_and(|lane| lane.passed > self.first)

@@ -92,13 +92,13 @@ impl Game {
         event.client = pick(&CLIENTS, (traits >> 8) % 100);
         event.player = *b"player-000000";
         write_digits(&mut event.player[7..], player);
-        event.session = ((traits >> 16) % 50 != 0).then(|| {
+        event.session = (!(traits >> 16).is_multiple_of(50)).then(|| {
             let mut session = *b"s-0000000000";
             write_digits(&mut session[2..], traits >> 24);
             session
         });
-        event.sampled = (traits >> 40) % 16 == 0;
-        event.teleport = event.event_type == TYPES[0].0 && (random >> 28) % 500 == 0;
+        event.sampled = (traits >> 40).is_multiple_of(16);
+        event.teleport = event.event_type == TYPES[0].0 && (random >> 28).is_multiple_of(500);
     }
 }
 

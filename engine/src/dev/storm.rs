@@ -482,3 +482,90 @@ impl Workload for StormWorkload {
         refused.append(&mut self.progress.refused.lock());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::broker::{EmbeddedBroker, Tuning};
+    use crate::dev::game::SOURCE_TOPIC;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn events_are_due_at_a_steady_rate_that_waits_push_back() {
+        let schedule = Schedule { events_per_second: 1_000, runs: RwLock::default() };
+        schedule.resume(0, 500);
+        assert_eq!([0, 1, 2_000].map(|number| schedule.due_micros(number)), [500, 1_500, 2_000_500]);
+        assert_eq!([0, 500, 1_499, 1_500].map(|now| schedule.due_below(now)), [0, 1, 1, 2]);
+        schedule.resume(10, 1_000_000);
+        assert_eq!([9, 10, 11].map(|number| schedule.due_micros(number)), [9_500, 1_000_000, 1_001_000]);
+        assert_eq!([999_999, 1_000_000, 1_001_000].map(|now| schedule.due_below(now)), [10, 11, 12]);
+    }
+
+    #[test]
+    fn a_long_storm_forgets_its_oldest_waits_only() {
+        let schedule = Schedule { events_per_second: 1_000, runs: RwLock::default() };
+        for run in 0..10_000 {
+            schedule.resume(run * 10, run * 20_000);
+        }
+        assert_eq!(schedule.runs.read().len(), Schedule::RUNS_MAX);
+        assert_eq!(schedule.due_micros(99_991), 9_999 * 20_000 + 1_000);
+    }
+
+    #[test]
+    fn what_is_answered_is_counted_without_gaps_in_any_order() {
+        let mut ahead = Ahead::default();
+        for (number, next) in [(1, 0), (2, 0), (0, 3), (4, 3), (3, 5)] {
+            ahead.answered(number);
+            assert_eq!(ahead.next, next, "after {number}");
+        }
+        for number in (5..3 * UNDER_WAY_MAX as u64).rev().collect::<Vec<_>>().chunks(1_000).rev() {
+            number.iter().for_each(|number| ahead.answered(*number));
+        }
+        assert_eq!(ahead.next, 3 * UNDER_WAY_MAX as u64);
+    }
+
+    #[test]
+    fn a_storm_waits_for_readers_that_are_too_far_behind_and_says_how_long() {
+        let tuning = Tuning::for_rate(10_000);
+        let broker = EmbeddedBroker::start(&[(SOURCE_TOPIC, tuning.source_partitions)]).unwrap();
+        let is_behind = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_behind);
+        let settings = StormSettings {
+            bootstrap_servers: broker.bootstrap_servers().to_owned(),
+            properties: tuning.producer(),
+            topic: SOURCE_TOPIC.to_owned(),
+            game: Game::new(1, 42, tuning.source_partitions.get()),
+            events_per_second: 10_000,
+            duration: None,
+            read: Box::new(move || if seen.load(Ordering::Relaxed) { 0 } else { u64::MAX }),
+            unread_max: 10,
+        };
+        let storm = Storm::new(settings, Instant::now()).unwrap();
+        let workload = storm.workload();
+        let stop = CancellationToken::new();
+        let storm = storm.start(stop.clone()).unwrap();
+        let wait_until = |what: &dyn Fn() -> bool| {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while !what() {
+                assert!(Instant::now() < deadline, "{:?}", storm.status());
+                std::thread::yield_now();
+            }
+        };
+        wait_until(&|| storm.status().acknowledged >= 500);
+        is_behind.store(true, Ordering::Relaxed);
+        let held = Instant::now();
+        wait_until(&|| held.elapsed() > Duration::from_millis(200));
+        is_behind.store(false, Ordering::Relaxed);
+        wait_until(&|| storm.status().throttled > Duration::from_millis(150));
+        let before = storm.status().sent;
+        wait_until(&|| storm.status().sent > before + 500);
+        stop.cancel();
+        let status = storm.join().unwrap();
+        assert_eq!((status.acknowledged, status.refused), (status.sent, 0));
+        assert_eq!((workload.sent(), workload.resolved()), (status.sent, status.sent));
+        // What it could not send meanwhile is not made up for: it was due later.
+        let elapsed = Duration::from_micros(workload.progress.micros());
+        let most = (elapsed - status.throttled).as_secs_f64() * 10_000.0;
+        assert!(status.sent as f64 <= most + 1.0, "{status:?} in {elapsed:?}");
+    }
+}

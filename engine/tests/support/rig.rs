@@ -50,7 +50,7 @@ pub(crate) fn embedded_map() -> RouteMap {
 }
 
 impl Rig {
-    /// `swap` yields the tables to route by, one after the other, each for a tenth of the time.
+    /// Routes by each of `maps` in turn, each for the same part of the time.
     pub(crate) fn run(self, maps: &[RouteMap]) -> Outcome {
         let topics: Vec<String> = {
             let table = compile(&maps[0]).unwrap();

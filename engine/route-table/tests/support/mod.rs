@@ -168,7 +168,7 @@ fn predicate() -> impl Strategy<Value = Predicate> {
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
-    let leaf = predicate().prop_map(|predicate| condition::Kind::Predicate(predicate));
+    let leaf = predicate().prop_map(condition::Kind::Predicate);
     leaf.prop_recursive(4, 24, 3, |inner| {
         let part = inner.prop_map(|kind| Condition { kind: Some(kind) });
         let parts = || prop::collection::vec(part.clone(), 1..4).prop_map(|conditions| Conditions { conditions });
