@@ -212,6 +212,8 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> Result<DevReport, De
     engine.await??;
     end.cancel();
     control_plane.await??;
+    // Its clients' ends may wait, which an async worker must not.
+    tokio::task::spawn_blocking(move || drop(broker)).await?;
     Ok(report)
 }
 
