@@ -13,6 +13,8 @@ use std::hash::{BuildHasher, Hasher};
 #[derive(Debug, Default)]
 pub(crate) struct KeyIndex {
     entries: Vec<Entry>,
+    /// How many of the entries a hash can point to.
+    homes: usize,
     /// The parts of keys that are longer than an entry holds.
     overflow: Vec<u8>,
     seed: u64,
@@ -31,6 +33,8 @@ const VACANT: u16 = u16::MAX;
 /// When a key ends up further from home than this, another seed is tried.
 const DISTANCE_MAX: u16 = 128;
 const SEEDS_MAX: u64 = 8;
+/// Entries behind the last home; more are added if they are needed.
+const OVERHANG: usize = 8;
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
@@ -52,12 +56,14 @@ impl KeyIndex {
         self.overflow.clear();
         self.len = 0;
         self.seed = 0;
-        self.vacate(keys * 10 / 7 + 1);
+        self.homes = keys * 10 / 7 + 1;
+        self.vacate();
     }
 
-    fn vacate(&mut self, entries: usize) {
+    /// Room for every home, and for those that the last homes push on: a search never has to begin anew at the front.
+    fn vacate(&mut self) {
         self.entries.clear();
-        self.entries.resize(entries, EMPTY);
+        self.entries.resize(self.homes + OVERHANG, EMPTY);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -72,7 +78,7 @@ impl KeyIndex {
     /// ignored; limits keep both from happening.
     pub(crate) fn insert(&mut self, space: u32, text: &[u8], payload: Payload) {
         let Ok(len) = u16::try_from(text.len()) else { return };
-        if len == VACANT || self.len >= self.entries.len() {
+        if len == VACANT || self.len >= self.homes {
             return;
         }
         let hash = self.hash(space, text);
@@ -95,18 +101,19 @@ impl KeyIndex {
     /// Puts an entry into its place, moves on those that are nearer to their home, and returns the longest distance that came of it.
     fn place(&mut self, hash: u64, mut entry: Entry) -> u16 {
         let home = self.home(hash);
-        let (before, from) = self.entries.split_at_mut(home);
         let mut longest = 0;
-        for place in from.iter_mut().chain(before) {
+        for place in self.entries.get_mut(home..).unwrap_or_default() {
             if place.len == VACANT || place.distance < entry.distance {
                 longest = longest.max(entry.distance);
                 std::mem::swap(place, &mut entry);
                 if entry.len == VACANT {
-                    break;
+                    return longest;
                 }
             }
             entry.distance = entry.distance.saturating_add(1);
         }
+        longest = longest.max(entry.distance);
+        self.entries.push(entry);
         longest
     }
 
@@ -114,7 +121,7 @@ impl KeyIndex {
     fn reseed(&mut self) {
         self.seed += 1;
         let old = std::mem::take(&mut self.entries);
-        self.vacate(old.len());
+        self.vacate();
         for mut entry in old.into_iter().filter(|entry| entry.len != VACANT) {
             let (head, tail) = self.text_of(&entry);
             let hash = self.hash(entry.space, &[head, tail].concat());
@@ -127,9 +134,7 @@ impl KeyIndex {
     #[inline]
     pub(crate) fn get(&self, space: u32, text: &[u8]) -> Option<Payload> {
         let hash = self.hash(space, text);
-        let home = self.home(hash);
-        let (before, from) = self.entries.split_at_checked(home)?;
-        for (distance, entry) in (0..).zip(from.iter().chain(before)) {
+        for (distance, entry) in (0..).zip(self.entries.get(self.home(hash)..)?) {
             if entry.hash == hash as u32 && entry.space == space && self.is(entry, text) {
                 return Some(entry.payload);
             }
@@ -168,7 +173,7 @@ impl KeyIndex {
     #[inline]
     fn home(&self, hash: u64) -> usize {
         // Takes the upper bits of the hash as a fraction of the length; the entry keeps the lower ones for comparison.
-        ((u128::from(hash) * self.entries.len() as u128) >> 64) as usize
+        ((u128::from(hash) * self.homes as u128) >> 64) as usize
     }
 
     #[inline]
