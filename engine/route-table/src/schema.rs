@@ -102,9 +102,17 @@ fn find_schemas(root: &Path, directory: &Path, found: &mut Vec<(PathBuf, String)
     Ok(())
 }
 
-/// protox's message, with the places that it keeps beside it.
+/// protox's message with its place, and the causes behind it, which say what is wrong within an option.
 fn explain(error: &protox::Error) -> String {
-    format!("{error:?}")
+    use miette::Diagnostic as _;
+    // Only its debug form has file, line and column.
+    let mut text = format!("{error:?}");
+    let mut source = error.diagnostic_source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.diagnostic_source();
+    }
+    text
 }
 
 /// `veltrix/v1/*.proto` as they were when this program was built.

@@ -1,0 +1,71 @@
+//! Routes in .proto files become a RouteMap, and what is wrong with them is told with its place.
+#![cfg(feature = "schema")]
+
+use std::path::PathBuf;
+use veltrix_route_table::compile;
+use veltrix_route_table::schema::{SchemaError, compile_files};
+
+/// Files in a directory of their own.
+struct Files(PathBuf);
+
+impl Files {
+    fn new(test: &str, files: &[(&str, &str)]) -> Files {
+        let directory = std::env::temp_dir().join(format!("veltrix-schema-{}-{test}", std::process::id()));
+        for (name, text) in files {
+            let path = directory.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, format!("syntax = \"proto3\";\nimport \"veltrix/v1/options.proto\";\n{text}\n"))
+                .unwrap();
+        }
+        Files(directory)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const MAP: &str = r#"option (veltrix.v1.route_map) = { name: "m" destinations { id: "d" kafka { topic: "t" } } };"#;
+const EVENT: &str =
+    r#"message Found { option (veltrix.v1.event) = { type: "clue.found" routes { id: "r" to: "d" } }; }"#;
+
+#[test]
+fn the_example_routes_are_a_map_that_can_be_routed_by() {
+    let map = compile_files(&[PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto/routes"))]).unwrap();
+    assert_eq!(map.name, "treasure-hunt");
+    let table = compile(&map).unwrap();
+    assert_eq!(table.usage().routes, map.routes.len() as u64 + map.tenants[0].routes.len() as u64);
+}
+
+#[test]
+fn options_of_several_files_and_of_nested_messages_add_up() {
+    let nested = format!("message Outer {{ {} }}", EVENT.replace("\"r\"", "\"nested\""));
+    let files = Files::new("several", &[("a.proto", MAP), ("sub/b.proto", EVENT), ("sub/c.proto", &nested)]);
+    let map = compile_files(std::slice::from_ref(&files.0)).unwrap();
+    let ids: Vec<&str> = map.routes.iter().map(|route| route.id.as_str()).collect();
+    assert_eq!((map.name.as_str(), ids), ("m", vec!["r", "nested"]));
+    assert!(map.routes.iter().all(|route| route.types.as_ref().unwrap().exact == ["clue.found"]));
+    compile(&map).unwrap();
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let refused = |test: &str, files: &[(&str, &str)]| {
+        let files = Files::new(test, files);
+        compile_files(std::slice::from_ref(&files.0)).unwrap_err()
+    };
+    let twice = refused("twice", &[("a.proto", MAP), ("b.proto", MAP)]);
+    assert!(
+        matches!(&twice, SchemaError::GivenTwice { field: "name", first, second } if first == "a.proto" && second == "b.proto")
+    );
+    let typed = EVENT.replace("to: \"d\"", "to: \"d\" types { any: true }");
+    assert!(matches!(refused("typed", &[("a.proto", &typed)]), SchemaError::TypesInMessage { .. }));
+    let untyped = "message M { option (veltrix.v1.event) = { routes { id: \"r\" to: \"d\" } }; }";
+    assert!(matches!(refused("untyped", &[("a.proto", untyped)]), SchemaError::NoType { .. }));
+    let unknown = EVENT.replace("to: \"d\"", "toward: \"d\"");
+    let text = refused("unknown", &[("a.proto", &unknown)]).to_string();
+    assert!(text.contains("a.proto:3") && text.contains("toward"), "{text}");
+    assert!(matches!(compile_files(&[PathBuf::from("no/such.proto")]), Err(SchemaError::Unreadable { .. })));
+}
