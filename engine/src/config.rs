@@ -72,8 +72,9 @@ pub struct RunArgs {
     #[arg(long, env = "VELTRIX_GRACE_MS", value_name = "MS", default_value_t = 10_000)]
     pub grace_ms: u64,
 
-    /// A librdkafka property for all clients, or for one kind: consumer.KEY=VALUE, producer.KEY=VALUE
-    #[arg(long = "kafka-property", env = "VELTRIX_KAFKA_PROPERTY", value_name = "KEY=VALUE", value_delimiter = ',')]
+    /// A librdkafka property for all clients, or for one kind: consumer.KEY=VALUE, producer.KEY=VALUE; several in the variable: a line
+    /// each
+    #[arg(long = "kafka-property", env = "VELTRIX_KAFKA_PROPERTY", value_name = "KEY=VALUE", value_delimiter = '\n')]
     pub kafka_properties: Vec<String>,
 
     /// A file of such properties, a line each; flags go before it

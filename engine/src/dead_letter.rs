@@ -22,6 +22,9 @@ pub enum Cause {
 }
 
 impl Cause {
+    const ALL: [Cause; 6] =
+        [Cause::Unreadable, Cause::Undecided, Cause::Unmatched, Cause::TooLarge, Cause::UnknownTopic, Cause::Refused];
+
     /// As it stands in headers and metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -105,11 +108,37 @@ impl DeadLetter {
         self.cause
     }
 
-    /// Leaves the payload out, and says so. False if there is none.
-    pub(crate) fn omit_payload(&mut self) -> bool {
-        let Some(payload) = self.payload.take() else { return false };
-        self.add(headers::PAYLOAD_OMITTED, &payload.len().to_string());
-        true
+    /// Of a letter that was itself too large for the dead-letter topic.
+    pub(crate) fn of_letter(letter: &Record<'_>) -> DeadLetter {
+        let mut again = DeadLetter::new(letter, Cause::TooLarge, letter.headers());
+        // It says what its cause was already.
+        again.headers.pop();
+        if let Some(cause) = Cause::ALL.into_iter().find(|cause| cause.name() == again.header(headers::CAUSE)) {
+            again.cause = cause;
+        }
+        again
+    }
+
+    /// Leaves out the next thing that may make the letter too large, and says so: the payload, then the event's own headers, then
+    /// the key. What says where the event can be found stays. False if nothing is left to leave out.
+    pub(crate) fn shrink(&mut self) -> bool {
+        if let Some(payload) = self.payload.take() {
+            self.add(headers::PAYLOAD_OMITTED, &payload.len().to_string());
+            return true;
+        }
+        let before = self.headers.len();
+        self.headers.retain(|(name, _)| headers::is_own(name));
+        if self.headers.len() < before {
+            self.add(headers::HEADERS_OMITTED, &(before - self.headers.len()).to_string());
+            return true;
+        }
+        match self.key.take() {
+            Some(key) => {
+                self.add(headers::KEY_OMITTED, &key.len().to_string());
+                true
+            }
+            None => false,
+        }
     }
 
     pub(crate) fn outgoing(&self) -> Outgoing<'_> {

@@ -4,6 +4,7 @@ use crate::EMBEDDED_ROUTES;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::installer::Installer;
+use crate::kafka::{self, ClientContext};
 use crate::last_known_good::LastKnownGood;
 use crate::metrics::Metrics;
 use crate::route_updates::RouteUpdates;
@@ -12,7 +13,9 @@ use crate::snapshot::Published;
 use crate::status::Status;
 use crate::stop::Stop;
 use parking_lot::Mutex;
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseProducer;
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
@@ -168,6 +171,9 @@ impl Engine {
         shutdown: &CancellationToken,
         side_tasks: &CancellationToken,
     ) -> Result<(), EngineError> {
+        // Settings that contradict each other are found when a client is made; better now than again and again in a router.
+        kafka::create::<BaseProducer<ClientContext>>(&self.config.kafka.producer())?;
+        kafka::create::<BaseConsumer<ClientContext>>(&self.config.kafka.consumer(&self.config.group))?;
         let last_known_good = self.state.last_known_good.clone();
         let installer =
             Installer::new(&self.config.kafka, Arc::clone(&self.published), last_known_good, self.metrics.clone())?;

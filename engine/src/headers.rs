@@ -16,8 +16,13 @@ pub const TOPIC: &str = "veltrix-dead-letter-topic";
 /// On dead letters whose payload was too large for the dead-letter topic: how many bytes it has at its source.
 pub const PAYLOAD_OMITTED: &str = "veltrix-dead-letter-payload-omitted";
 
-/// How many of these one record can have.
-pub(crate) const OWN_MAX: usize = 7;
+/// The same for the event's own headers: how many there are.
+pub const HEADERS_OMITTED: &str = "veltrix-dead-letter-headers-omitted";
+/// The same for the key: how many bytes it has.
+pub const KEY_OMITTED: &str = "veltrix-dead-letter-key-omitted";
+
+/// How many of these a delivery has at most.
+pub(crate) const OWN_MAX: usize = 3;
 
 /// Whether a header is one of ours. An event that has been through a router before loses those of that time.
 #[inline]

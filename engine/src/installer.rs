@@ -19,7 +19,7 @@ use veltrix_route_table::{Compiler, Refused, RouteMapVersion, RouteTable};
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long routers may take to leave the old table. A router looks for a new one before each batch, so that more than a second
 /// means that it waits for a broker.
-const ADOPT_TIMEOUT: Duration = Duration::from_secs(30);
+const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a map can't be prepared here.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,8 @@ pub(crate) enum CommitError {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Committed {
     pub(crate) took: Duration,
+    /// False: it is published, but a router was still busy with a batch of the table before.
+    pub(crate) adopted: bool,
 }
 
 struct Prepared {
@@ -175,7 +177,7 @@ impl Installer {
             self.compiler.recycle(prepared.table);
             return Err(CommitError::NotNewer { offered, in_force: current.version });
         }
-        // On disk before it is in force: a restart must not go back to a version before one that events carry.
+        // On disk before it is in force: a restart of this engine must not go back to a version before one that its events carry.
         if let Some(store) = &self.last_known_good {
             let map = StoredMap { version: offered, sha256: prepared.sha256, route_map: prepared.route_map };
             if let Err(error) = store.store(&map) {
@@ -184,12 +186,12 @@ impl Installer {
                     but after a restart without the control plane the engine would begin with an older one");
             }
         }
-        self.publish(Snapshot { version: offered, sha256: prepared.sha256, table: prepared.table });
+        let adopted = self.publish(Snapshot { version: offered, sha256: prepared.sha256, table: prepared.table });
         self.metrics.route_map_updates.with_label_values(&["committed"]).inc();
         self.metrics.route_map_stale.set(0);
         let took = began.elapsed();
         self.metrics.route_map_seconds.with_label_values(&["commit"]).observe(took.as_secs_f64());
-        Ok(Committed { took })
+        Ok(Committed { took, adopted })
     }
 
     /// Puts a map in force that needs no agreement: the last known good one, or the one in the binary. Topics are not asked for: they
@@ -201,11 +203,13 @@ impl Installer {
         Ok(())
     }
 
-    fn publish(&mut self, snapshot: Snapshot) {
+    /// Publishes a table, and says whether all routers have adopted it in time.
+    fn publish(&mut self, snapshot: Snapshot) -> bool {
         let version = snapshot.version;
         let (generation, before) = self.published.publish(snapshot);
         self.metrics.route_map_version.set(version.get() as i64);
-        if !self.published.wait_until_adopted(generation, ADOPT_TIMEOUT) {
+        let adopted = self.published.wait_until_adopted(generation, ADOPT_TIMEOUT);
+        if !adopted {
             tracing::warn!(%version, "a router still uses an older table after {ADOPT_TIMEOUT:?}; it waits for a broker");
         }
         self.retired.extend(before);
@@ -215,5 +219,6 @@ impl Installer {
                 Err(still_used) => self.retired.push(still_used),
             }
         }
+        adopted
     }
 }

@@ -76,7 +76,9 @@ impl RouteUpdates {
                 () = stop.cancelled() => return,
             };
             self.metrics.control_plane_connected.set(0);
-            self.installer.lock().abort();
+            // A commit may be under way and hold the installer for long; an async worker must not wait for it.
+            let installer = Arc::clone(&self.installer);
+            let _done = tokio::task::spawn_blocking(move || installer.lock().abort()).await;
             if began.elapsed() > PAUSE_MAX {
                 pause = PAUSE_MIN;
             }
@@ -176,6 +178,8 @@ fn answer_blocking(installer: &mut Installer, update: route_update::Update) -> O
             })
         }
         route_update::Update::Commit(Commit { version, sha256 }) => match installer.commit(version, &sha256) {
+            // Without a report the control plane tells its caller that this engine has not confirmed.
+            Ok(committed) if !committed.adopted => None,
             Ok(committed) => {
                 tracing::info!(version, took = ?committed.took, "RouteMap in force");
                 Some(engine_report::Report::InForce(InForce { version, sha256, took: committed.took.try_into().ok() }))

@@ -61,14 +61,18 @@ pub enum PropertyError {
 }
 
 /// Properties that are Veltrix's own, and why.
-const FIXED: [(&str, &str); 9] = [
+const FIXED: [(&str, &str); 13] = [
     ("bootstrap.servers", "use --brokers"),
+    ("metadata.broker.list", "use --brokers"),
     ("group.id", "use --group"),
+    ("group.protocol", "the engine takes its partitions on by the classic protocol"),
     ("enable.auto.offset.store", "offsets are stored when all deliveries of an event are acknowledged"),
     ("enable.auto.commit", "stored offsets are committed once a second and whenever partitions change hands"),
     ("auto.offset.reset", "use --start-at; a position that Kafka has lost is reported, not silently replaced"),
     ("enable.idempotence", "without it a retry could deliver twice or out of order"),
     ("acks", "a delivery counts when all in-sync replicas have it"),
+    ("request.required.acks", "a delivery counts when all in-sync replicas have it"),
+    ("delivery.timeout.ms", "a delivery is tried until the broker is back; giving up would lose the event"),
     ("message.timeout.ms", "a delivery is tried until the broker is back; giving up would lose the event"),
     ("delivery.report.only.error", "offsets wait for the reports of success"),
 ];
@@ -89,10 +93,12 @@ const CONSUMER_DEFAULTS: [(&str, &str); 8] = [
     ("queued.min.messages", "50000"),
 ];
 
-const PRODUCER_DEFAULTS: [(&str, &str); 5] = [
+const PRODUCER_DEFAULTS: [(&str, &str); 6] = [
     // Long enough for batches at a high rate, short beside any network's round trip. 0 would send every event alone.
     ("linger.ms", "1"),
     ("batch.size", "1000000"),
+    // What brokers and topics take by default; a source's largest record must not fail at its way out.
+    ("message.max.bytes", "1048588"),
     ("queue.buffering.max.messages", "1000000"),
     ("queue.buffering.max.kbytes", "524288"),
     // The partitioner of Java's producers, so that a key meets the same partition whoever sends it.

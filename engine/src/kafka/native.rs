@@ -74,11 +74,13 @@ impl RawEvent {
     }
 
     fn error(&self) -> ClientError {
-        // SAFETY: as above; the text belongs to the event and is copied.
+        // Only an event of this kind has the flag; of another kind librdkafka 2.12 would read past what it has allocated.
+        let may_be_fatal = self.kind() == rd::RD_KAFKA_EVENT_ERROR;
+        // SAFETY: as above, and the flag is there; the text belongs to the event and is copied.
         unsafe {
             ClientError {
                 code: rd::rd_kafka_event_error(self.0).into(),
-                fatal: rd::rd_kafka_event_error_is_fatal(self.0) != 0,
+                fatal: may_be_fatal && rd::rd_kafka_event_error_is_fatal(self.0) != 0,
                 text: text(rd::rd_kafka_event_error_string(self.0)).to_owned(),
             }
         }

@@ -11,6 +11,7 @@ use crate::kafka::native::{Consumer, ConsumerEvent, Headers, Outgoing, Producer,
 use crate::metrics::RouterMetrics;
 use crate::offsets::{Ended, Ticket, Tracker};
 use crate::snapshot::Snapshot;
+use crate::stop::{Stop, Stopping};
 
 use prometheus::local::LocalIntCounter;
 use rdkafka::error::RDKafkaErrorCode;
@@ -38,7 +39,10 @@ pub(super) struct Dispatch {
     source: String,
     /// Records whose delivery was refused for good, on their way to the dead letters.
     refused: Vec<(DeadLetter, Ticket)>,
+    stop: Arc<Stop>,
     clock: Instant,
+    /// When the batch under way was polled; its events count their time from there.
+    polled_at: u32,
 }
 
 /// Where the deliveries of one destination of the table go.
@@ -56,6 +60,15 @@ struct KafkaEvent<'r> {
     record: Record<'r>,
     topic: &'r str,
     headers: HeaderList<'r>,
+}
+
+impl KafkaEvent<'_> {
+    /// What one delivery of it keeps in librdkafka's queue.
+    fn bytes(&self) -> u32 {
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + len(*value)).sum();
+        u32::try_from(headers + len(self.record.payload()) + len(self.record.key())).unwrap_or(u32::MAX)
+    }
 }
 
 impl Event for KafkaEvent<'_> {
@@ -85,6 +98,7 @@ impl Dispatch {
         dead_letter_topic: &str,
         snapshot: &Snapshot,
         metrics: RouterMetrics,
+        stop: Arc<Stop>,
     ) -> Result<Dispatch, RouterFault> {
         let dead_letters = Arc::new(producer.topic(dead_letter_topic).map_err(RouterFault::Client)?);
         let mut dispatch = Dispatch {
@@ -99,7 +113,9 @@ impl Dispatch {
             version: String::new(),
             source: String::new(),
             refused: Vec::new(),
+            stop,
             clock: Instant::now(),
+            polled_at: 0,
         };
         dispatch.adopt(snapshot)?;
         Ok(dispatch)
@@ -131,6 +147,11 @@ impl Dispatch {
         Ok(())
     }
 
+    /// Begins a batch that was polled just now.
+    pub(super) fn begin_batch(&mut self) {
+        self.polled_at = self.now();
+    }
+
     /// Routes and sends one record.
     #[inline]
     pub(super) fn dispatch(
@@ -149,11 +170,10 @@ impl Dispatch {
         let event = KafkaEvent { record, topic: record.topic(), headers: record.headers().collect() };
         snapshot.table.route(&event, &mut self.deliveries);
         let letter = self.letter_of(snapshot, &event);
-        let began = self.now();
         let deliveries = self.deliveries.list().len() as u32;
-        let bytes = record.payload().map_or(0, <[u8]>::len) + record.key().map_or(0, <[u8]>::len);
         let under_way = deliveries + u32::from(letter.is_some());
-        let ticket = self.tracker.begin(partition, record.offset(), under_way, bytes as u32, began);
+        let bytes = event.bytes().saturating_mul(under_way);
+        let ticket = self.tracker.begin(partition, record.offset(), under_way, bytes, self.polled_at);
         if under_way == 0 {
             self.metrics.unmatched.inc();
             return Ok(());
@@ -236,6 +256,11 @@ impl Dispatch {
                 }
             }
             // Other threads' events go on; those of this router's partitions wait their turn, in their order.
+            if let Stopping::Until(deadline) = self.stop.state()
+                && Instant::now() >= deadline
+            {
+                return Err(RouterFault::Stopped);
+            }
             self.handle_reports(QUEUE_FULL_WAIT)?;
             waiting.extend(consumer.poll_event(Duration::ZERO));
         }
@@ -269,7 +294,14 @@ impl Dispatch {
                 }
                 // The producer is being closed; nothing was decided about the record, and its offset is not released.
                 Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
-                Some(code) if report.record.topic() == dead_letter_topic => lost_letter = Some(code),
+                Some(code) if report.record.topic() == dead_letter_topic => {
+                    let mut letter = DeadLetter::of_letter(&report.record);
+                    if code == RDKafkaErrorCode::MessageSizeTooLarge && letter.shrink() {
+                        refused.push((letter, ticket));
+                    } else {
+                        lost_letter = Some(code);
+                    }
+                }
                 Some(code) => refused.push((DeadLetter::of_delivery(&report.record, code), ticket)),
             }
         });
@@ -304,7 +336,7 @@ impl Dispatch {
                     return Ok(());
                 }
                 Err((RDKafkaErrorCode::QueueFull, _)) => self.take_reports(QUEUE_FULL_WAIT)?,
-                Err((RDKafkaErrorCode::MessageSizeTooLarge, _)) if letter.omit_payload() => {}
+                Err((RDKafkaErrorCode::MessageSizeTooLarge, _)) if letter.shrink() => {}
                 Err((code, _)) => {
                     return Err(RouterFault::DeadLetter { topic: self.dead_letter_topic.clone(), code });
                 }

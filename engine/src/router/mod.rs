@@ -69,6 +69,8 @@ pub(crate) enum RouterFault {
     PositionLost { topic: String, partition: i32 },
     #[error("the router panicked; this is a bug")]
     Panic,
+    #[error("the grace period is over")]
+    Stopped,
 }
 
 /// How long one round waits for a record when there is none, and so the longest that an idle router takes to adopt a new table.
@@ -91,7 +93,7 @@ pub(crate) fn supervise(context: &RouterContext, number: usize) {
         let began = Instant::now();
         let life = || Router::start(context, number).and_then(Router::run);
         let fault = match catch_unwind(AssertUnwindSafe(life)) {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) | Ok(Err(RouterFault::Stopped)) => return,
             Ok(Err(fault)) => fault,
             // The panic's own message has gone to standard error.
             Err(_) => RouterFault::Panic,
@@ -143,7 +145,13 @@ impl<'c> Router<'c> {
             number,
             batch: Batch::new(Arc::clone(&consumer), context.batch_events_max.get()),
             partitions: Partitions::new(context.start_at),
-            dispatch: Dispatch::new(producer, &context.dead_letter_topic, reader.snapshot(), metrics)?,
+            dispatch: Dispatch::new(
+                producer,
+                &context.dead_letter_topic,
+                reader.snapshot(),
+                metrics,
+                Arc::clone(&context.stop),
+            )?,
             reader,
             waiting: VecDeque::new(),
             consumer,
@@ -175,6 +183,7 @@ impl<'c> Router<'c> {
         }
         if has_room {
             batch.fill(IDLE_WAIT);
+            dispatch.begin_batch();
             for record in batch.records() {
                 dispatch.dispatch(snapshot, partitions, record, consumer, waiting)?;
             }

@@ -83,13 +83,16 @@ impl Partitions {
         let mut starts = TopicPartitionList::with_capacity(partitions.len());
         for element in list.elements() {
             let name = TopicPartition { topic: element.topic().to_owned(), partition: element.partition() };
+            // Without this, an offset that could not be asked for would pass for one that was never committed.
+            let asking = |source| RouterFault::Kafka { doing: "ask for the committed offsets", source };
+            element.error().map_err(asking)?;
             let start = match element.offset() {
                 Offset::Offset(committed) => {
                     self.check_position(&name, committed, consumer, &dispatch.metrics.shared)?
                 }
                 _ => match self.start_at {
                     StartAt::Earliest => Offset::Beginning,
-                    StartAt::Latest => Offset::End,
+                    StartAt::Latest => end_of(&name, consumer)?,
                 },
             };
             let adding = |source| RouterFault::Kafka { doing: "take on partitions", source };
@@ -100,7 +103,12 @@ impl Partitions {
             let index = dispatch.tracker.add_partition();
             self.list.push(Partition { name, topic, topic_identity: 0, index, next });
         }
-        consumer.assign(&starts).map_err(|source| RouterFault::Kafka { doing: "take on partitions", source })
+        consumer.assign(&starts).map_err(|source| RouterFault::Kafka { doing: "take on partitions", source })?;
+        if self.start_at == StartAt::Latest {
+            // Beginnings are not events of ours, so that the tracker would never store them.
+            let _ = consumer.client().store_offsets(&starts);
+        }
+        Ok(())
     }
 
     /// Where to start with a committed offset. If Kafka has deleted what is behind it, that is said loudly, and reading goes on with
@@ -221,6 +229,14 @@ impl Partitions {
         let names: Vec<TopicPartition> = self.list.iter().map(|partition| partition.name.clone()).collect();
         list_of(&names)
     }
+}
+
+/// The partition's end as a number, so that it is committed even if nothing comes before the engine stops, and what comes then is
+/// read.
+fn end_of(name: &TopicPartition, consumer: &Consumer) -> Result<Offset, RouterFault> {
+    let asking = |source| RouterFault::Kafka { doing: "ask for a partition's first and last offset", source };
+    let (_, end) = consumer.client().fetch_watermarks(&name.topic, name.partition, ANSWER_TIMEOUT).map_err(asking)?;
+    Ok(Offset::Offset(end))
 }
 
 fn list_of(partitions: &[TopicPartition]) -> TopicPartitionList {

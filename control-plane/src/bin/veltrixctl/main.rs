@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use veltrix_control_plane::json::Mapping;
 use veltrix_control_plane::validate::Validator;
+use veltrix_proto::v1::engine_outcome::Outcome;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +28,8 @@ Examples:
 A FILE is a RouteMap: .binpb or .pb (serialized), .json (protobuf JSON), .txtpb or .textproto (protobuf text form);
 or it is a .proto file, or a directory of them, whose options say the routes: of these there may be several.
 
-Exit codes: 0 done; 1 refused or invalid; 2 wrong usage; 3 the control plane can't be reached, or can't work at the moment.
+Exit codes: 0 done; 1 refused or invalid; 2 wrong usage; 3 the control plane can't be reached, or can't work at the moment;
+4 the map is in force, but an engine has not confirmed it yet.
 Colours appear on a terminal only, and not if NO_COLOR is set.";
 
 /// Changes the routes of a running fleet, and shows what it runs.
@@ -107,14 +109,25 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
-        Ok(text) => print::to_stdout(&text),
+        Ok(Done { text, unconfirmed }) => {
+            let written = print::to_stdout(&text);
+            if unconfirmed { ExitCode::from(4) } else { written }
+        }
         Err(failure) => print::to_stderr(&failure),
     }
 }
 
-/// What goes to stdout.
+/// What goes to stdout, and how it went.
+struct Done {
+    text: Vec<u8>,
+    /// An update is decided, but not every engine has said that it routes by it.
+    unconfirmed: bool,
+}
+
+/// Does what was asked for.
 #[tokio::main(flavor = "current_thread")]
-async fn run(arguments: Arguments) -> Result<Vec<u8>, Failure> {
+async fn run(arguments: Arguments) -> Result<Done, Failure> {
+    let mut unconfirmed = false;
     let mapping =
         Mapping::new().map_err(|fault| Failure::invalid(format!("this program was built wrongly: {fault}")))?;
     let remote = || remote::Remote::connect(&arguments.control_plane);
@@ -123,6 +136,8 @@ async fn run(arguments: Arguments) -> Result<Vec<u8>, Failure> {
             let route_map = maps::read(&files, &mapping)?;
             let request = remote::Apply { route_map, expected_version, dry_run, note, minimum_engines };
             let answer = remote().await?.apply(request).await?;
+            let settled = [Outcome::InForce, Outcome::Prepared];
+            unconfirmed = !answer.engines.iter().all(|engine| settled.contains(&engine.outcome()));
             if json {
                 maps::json("veltrix.v1.UpdateRouteMapResponse", &answer, &mapping)?
             } else {
@@ -138,7 +153,7 @@ async fn run(arguments: Arguments) -> Result<Vec<u8>, Failure> {
             let format = maps::output_format(format, output.as_deref())?;
             let route_map = remote().await?.route_map(version.map_or(0, Into::into)).await?;
             let written = maps::write(route_map, format, &mapping)?;
-            return maps::save(written, output.as_deref());
+            return maps::save(written, output.as_deref()).map(|text| Done { text, unconfirmed });
         }
         Command::Versions { limit, before } => {
             print::versions(&remote().await?.versions(limit, before.unwrap_or(0)).await?)
@@ -151,5 +166,5 @@ async fn run(arguments: Arguments) -> Result<Vec<u8>, Failure> {
         }
         Command::Limits => print::limits(&remote().await?.limits().await?),
     };
-    Ok(text.into_bytes())
+    Ok(Done { text: text.into_bytes(), unconfirmed })
 }
