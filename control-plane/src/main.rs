@@ -39,7 +39,7 @@ Exit codes: 0 stopped by SIGTERM or SIGINT; 1 the store or the map to start with
 #[command(name = "veltrix-control-plane", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", limits_help()))]
 struct Settings {
     /// Where operators and engines connect.
-    #[arg(long, env = "VELTRIX_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    #[arg(long, env = "VELTRIX_CONTROL_PLANE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
 
     /// Where the versions are kept. It belongs to one control plane, and is made if it is missing.
@@ -71,7 +71,7 @@ struct Settings {
     log_format: LogFormat,
 
     /// What is logged: error, warn, info, debug, trace, or a filter such as `info,veltrix_control_plane=debug`.
-    #[arg(long, env = "VELTRIX_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
+    #[arg(long = "log", env = "VELTRIX_LOG", value_name = "FILTER", default_value = "info", value_parser = log_filter)]
     log_level: String,
 }
 

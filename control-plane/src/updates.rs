@@ -208,16 +208,14 @@ impl Updates {
         if let Some(expected) = update.request.expected_version.filter(|expected| *expected != version) {
             return Err(UpdateError::VersionConflict { expected, in_force: version });
         }
+        self.enough_engines(&update, self.fleet.connected())?;
         let unchanged = in_force.as_ref().is_some_and(|map| map.id.sha256 == update.sha256);
         let (version, engines) = if unchanged {
             (version, self.as_they_are())
+        } else if update.request.dry_run {
+            (version, self.dry_run(&mut update, version).await?)
         } else {
-            self.enough_engines(&update, self.fleet.connected())?;
-            if update.request.dry_run {
-                (version, self.dry_run(&mut update, version).await?)
-            } else {
-                self.switch(&mut update).await?
-            }
+            self.switch(&mut update).await?
         };
         update.times.total = since(started);
         self.metrics.observe(&update.times);

@@ -1,7 +1,8 @@
 //! Logs: structured, to standard error.
 
 use clap::ValueEnum;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Stderr, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -13,6 +14,27 @@ pub enum LogFormat {
     Json,
 }
 
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+
+/// How often something was written to the logs. What draws on standard error, too, must not draw over that.
+pub(crate) fn written() -> u64 {
+    WRITTEN.load(Ordering::Relaxed)
+}
+
+/// Standard error, counting.
+struct Counted(Stderr);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        WRITTEN.fetch_add(1, Ordering::Relaxed);
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Sends tracing's events to standard error. `filter` is as in `RUST_LOG`: `info`, `veltrix_engine=debug,info`.
 ///
 /// # Errors
@@ -20,7 +42,7 @@ pub enum LogFormat {
 pub fn init(format: LogFormat, filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::try_new(filter)?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Counted(io::stderr()));
     match format {
         LogFormat::Text => builder.with_ansi(colour).with_target(false).try_init(),
         LogFormat::Json => builder.json().with_ansi(false).flatten_event(true).try_init(),

@@ -466,7 +466,8 @@ impl Run<'_> {
             misstamped: judged.misstamped,
             unread: judged.unread,
             route_map_version: numbers.route_map_version,
-            updates_applied: counts.applied(),
+            // As the engine has it, so that those of other people count, too; the first map was no update.
+            updates_applied: numbers.updates_applied.saturating_sub(1),
             updates_skipped: counts.skipped(),
             updates_failed: counts.failed(),
             latency_ms: judged.latency_ms,

@@ -45,6 +45,7 @@ pub struct ViewState {
 pub struct View {
     term: Term,
     lines_drawn: usize,
+    logged: u64,
 }
 
 impl Default for View {
@@ -56,7 +57,7 @@ impl Default for View {
 impl View {
     /// On stderr.
     pub fn new() -> View {
-        View { term: Term::buffered_stderr(), lines_drawn: 0 }
+        View { term: Term::buffered_stderr(), lines_drawn: 0, logged: crate::logging::written() }
     }
 
     /// Whether states are drawn in place, so that several per second are a pleasure; else one per second is enough.
@@ -76,6 +77,11 @@ impl View {
         let (rows, columns) = self.term.size();
         let painter = Painter::for_terminal(console::colors_enabled_stderr());
         let lines = render_block(state, usize::from(columns), usize::from(rows), &painter);
+        let logged = crate::logging::written();
+        if logged != self.logged {
+            // A log line stands below the block; the next block goes below that, so that it can be read.
+            (self.logged, self.lines_drawn) = (logged, 0);
+        }
         // A block that is as wide as the terminal was may wrap when it has become narrower; the next one is right again.
         self.term.clear_last_lines(self.lines_drawn)?;
         lines.iter().try_for_each(|line| self.term.write_line(line))?;

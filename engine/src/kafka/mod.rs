@@ -80,11 +80,15 @@ const FIXED: [(&str, &str); 13] = [
 /// Before the operator's own, in this order of precedence: fixed, operator's, these.
 const DEFAULTS: [(&str, &str); 2] = [("client.id", "veltrix"), ("socket.keepalive.enable", "true")];
 
-const CONSUMER_DEFAULTS: [(&str, &str); 8] = [
+const CONSUMER_DEFAULTS: [(&str, &str); 10] = [
     ("partition.assignment.strategy", "cooperative-sticky"),
     ("allow.auto.create.topics", "false"),
     ("check.crcs", "true"),
     ("auto.commit.interval.ms", "1000"),
+    // How long the partitions of an engine that was killed wait for another one. It costs nothing while all is well: heartbeats come
+    // from a thread of their own, and a router that is busy for long is not mistaken for a dead one.
+    ("session.timeout.ms", "10000"),
+    ("heartbeat.interval.ms", "2000"),
     // A broker answers as soon as there is a byte; this is how long it holds a fetch when there is none.
     ("fetch.wait.max.ms", "50"),
     ("fetch.queue.backoff.ms", "20"),

@@ -2,10 +2,7 @@
 //!
 //! Each test judges by what arrived, recomputed event by event with the table of the version that each delivery carries.
 
-#[path = "support/fleet.rs"]
-mod fleet;
-
-use fleet::{Broker, Fleet, embedded};
+use crate::fleet::{Broker, Fleet, embedded};
 use std::io::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
