@@ -25,4 +25,5 @@ lint: ## Format and clippy, warnings refused
 check: lint test ## Both
 
 bench: ## The benchmarks
-	cargo bench --workspace --benches $(LOCKED)
+	cargo bench -p veltrix-route-table --bench route_table $(LOCKED)
+	cargo bench -p veltrix-engine --bench kafka_calls $(LOCKED)

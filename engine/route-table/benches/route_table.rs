@@ -2,13 +2,15 @@
 //!
 //! `route_by_type/N`: one event against a table of N routes, each of a type of its own. Events are shuffled over all types and
 //! follow each other, so that with 1,000,000 routes hardly one finds its part of the table in a cache.
-//! `update/N`: bytes of a RouteMap to a table in force, with the memory of the table before the last.
+//! `update/N`: bytes of a RouteMap to a table in force, with the memory of the table before the last; of N routes with two conditions
+//! of three values each (215 bytes a route). `update_plain/N`: of N routes without conditions.
 
 #[path = "../tests/support/workload.rs"]
 mod workload;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message as _;
+use veltrix_proto::v1::RouteMap;
 use veltrix_route_table::{Compiler, Deliveries, RouteTable};
 use workload::{by_type, shuffled_events, with_conditions};
 
@@ -39,9 +41,18 @@ fn route_by_type(criterion: &mut Criterion) {
 }
 
 fn update(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("update");
+    update_of(criterion, "update", with_conditions);
+    update_of(criterion, "update_plain", |routes, edition| {
+        let mut map = by_type(routes);
+        map.routes.rotate_left(edition);
+        map
+    });
+}
+
+fn update_of(criterion: &mut Criterion, name: &str, map: fn(usize, usize) -> RouteMap) {
+    let mut group = criterion.benchmark_group(name);
     for routes in [1_800, 50_000] {
-        let maps = [0, 1].map(|edition| with_conditions(routes, edition).encode_to_vec());
+        let maps = [0, 1].map(|edition| map(routes, edition).encode_to_vec());
         let mut compiler = Compiler::new();
         let mut in_force: RouteTable = compiler.compile(&maps[0]).expect("the workload is a good map");
         let mut turn = 0;

@@ -169,7 +169,8 @@ impl Interned {
     }
 }
 
-pub(crate) fn hash_of(write: impl FnOnce(&mut dyn Hasher)) -> u64 {
+/// The same on every machine: a map gives the same table everywhere.
+pub(crate) fn hash_of(write: impl FnOnce(&mut <FixedState as BuildHasher>::Hasher)) -> u64 {
     let mut hasher = FixedState::with_seed(0).build_hasher();
     write(&mut hasher);
     hasher.finish()

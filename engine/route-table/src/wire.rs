@@ -116,11 +116,13 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Field<'a> {
+    #[inline]
     pub(crate) fn message(&self) -> Result<Reader<'a>, WireFault> {
         let bytes = self.bytes()?;
         Ok(Reader { rest: bytes, begin: self.at, len: bytes.len() })
     }
 
+    #[inline]
     pub(crate) fn text(&self) -> Result<&'a str, WireFault> {
         str::from_utf8(self.bytes()?).map_err(|_| WireFault::NotUtf8 { number: self.number })
     }
@@ -137,6 +139,7 @@ impl<'a> Field<'a> {
         self.number_value().map(|value| value != 0)
     }
 
+    #[inline]
     fn bytes(&self) -> Result<&'a [u8], WireFault> {
         match self.value {
             Payload::Bytes(bytes) => Ok(bytes),

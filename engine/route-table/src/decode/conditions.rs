@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::limits;
 use crate::table::{RouteTable, Text};
 use crate::wire::{Field, Reader};
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 
 /// What a predicate that is being read says so far.
 #[derive(Default)]
@@ -227,30 +227,32 @@ impl Decoder<'_> {
         }
         let RouteTable { conditions, texts, .. } = &mut *self.table;
         let values = conditions.literals.get_mut(first..).unwrap_or_default();
-        values.sort_unstable_by(|a, b| a.of(texts).cmp(b.of(texts)));
+        values.sort_unstable_by(|a, b| a.bytes_of(texts).cmp(b.bytes_of(texts)));
         Some(Test::In { first: first as u32, count: values.len() as u32 })
     }
 
     /// The number of a predicate; one that says the same as an earlier one gets that one's, and leaves no values behind.
     fn intern_predicate(&mut self, predicate: Predicate) -> u32 {
         let RouteTable { conditions, texts, .. } = &mut *self.table;
-        let hash = hash_of(|mut hasher| {
-            (predicate.attribute, predicate.on_missing as u8).hash(&mut hasher);
+        let hash = hash_of(|hasher| {
+            (predicate.attribute, predicate.on_missing as u8).hash(hasher);
             match predicate.test {
-                Test::Equals(text) => (0u8, text.of(texts)).hash(&mut hasher),
-                Test::Prefix(text) => (1u8, text.of(texts)).hash(&mut hasher),
-                Test::Exists(expected) => (2u8, expected).hash(&mut hasher),
+                Test::Equals(text) => (0u8, text.bytes_of(texts)).hash(hasher),
+                Test::Prefix(text) => (1u8, text.bytes_of(texts)).hash(hasher),
+                Test::Exists(expected) => (2u8, expected).hash(hasher),
                 Test::In { first, count } => {
                     hasher.write_u8(3);
-                    conditions.literals(first, count).iter().for_each(|text| text.of(texts).hash(&mut hasher));
+                    conditions.literals(first, count).iter().for_each(|text| text.bytes_of(texts).hash(hasher));
                 }
             }
         });
         let same_test = |known: Test| match (known, predicate.test) {
-            (Test::Equals(a), Test::Equals(b)) | (Test::Prefix(a), Test::Prefix(b)) => a.of(texts) == b.of(texts),
+            (Test::Equals(a), Test::Equals(b)) | (Test::Prefix(a), Test::Prefix(b)) => {
+                a.bytes_of(texts) == b.bytes_of(texts)
+            }
             (Test::Exists(a), Test::Exists(b)) => a == b,
             (Test::In { first: f1, count: c1 }, Test::In { first: f2, count: c2 }) => {
-                let texts_of = |first, count| conditions.literals(first, count).iter().map(|text| text.of(texts));
+                let texts_of = |first, count| conditions.literals(first, count).iter().map(|text| text.bytes_of(texts));
                 texts_of(f1, c1).eq(texts_of(f2, c2))
             }
             _ => false,

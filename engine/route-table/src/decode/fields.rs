@@ -9,6 +9,7 @@ use crate::wire::{Field, Reader};
 
 impl Decoder<'_> {
     /// Runs `read` with the path leading into a field.
+    #[inline]
     pub(super) fn within<R>(
         &mut self,
         field: &'static str,
@@ -32,6 +33,7 @@ impl Decoder<'_> {
     }
 
     /// Refuses `observed` if it is beyond `limit`, and says whether it is.
+    #[inline]
     pub(super) fn is_over(&mut self, limit: &'static Limit, observed: u64) -> bool {
         let over = observed > limit.max;
         if over {
@@ -40,6 +42,7 @@ impl Decoder<'_> {
         over
     }
 
+    #[inline]
     pub(super) fn each_field<'a>(&mut self, mut message: Reader<'a>, mut read: impl FnMut(&mut Self, Field<'a>)) {
         while let Some(field) = message.next() {
             match field {
@@ -72,6 +75,7 @@ impl Decoder<'_> {
     }
 
     /// Keeps the value of a field that may be given once.
+    #[inline]
     pub(super) fn once<T>(&mut self, name: &'static str, slot: &mut Option<T>, value: T) {
         if slot.replace(value).is_some() {
             self.refuse_at(name, Fault::GivenTwice);

@@ -19,6 +19,7 @@ use crate::table::{
 };
 use crate::wire::{Field, Reader};
 use fields::routes_of;
+use std::hash::Hasher;
 
 pub(crate) struct Decoder<'c> {
     table: &'c mut RouteTable,
