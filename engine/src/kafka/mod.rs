@@ -11,9 +11,9 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How to reach a cluster, and what else librdkafka is told.
 #[derive(Clone, Debug)]
@@ -270,16 +270,20 @@ impl ProducerContext for ClientContext {
 /// Questions about a cluster. They block; not for the hot path.
 pub(crate) struct Cluster {
     client: BaseConsumer<ClientContext>,
-    /// Topics that were there when they were asked for. One that is deleted later is noticed by its deliveries.
-    known: BTreeSet<String>,
+    /// Topics that were there, and when they were asked for.
+    known: BTreeMap<String, Instant>,
 }
 
 impl Cluster {
+    /// How long an answer counts: a stream of updates does not ask for the same topics again and again, and one that was deleted is
+    /// missed soon.
+    const KNOWN_FOR: Duration = Duration::from_secs(10);
+
     /// Asking for each topic on its own, up to so many; beyond that, for all topics at once.
     const SINGLE_QUESTIONS_MAX: usize = 16;
 
     pub(crate) fn new(settings: &KafkaSettings) -> Result<Cluster, KafkaError> {
-        Ok(Cluster { client: create(&settings.probe())?, known: BTreeSet::new() })
+        Ok(Cluster { client: create(&settings.probe())?, known: BTreeMap::new() })
     }
 
     /// Those of `topics` that the cluster does not have.
@@ -288,19 +292,21 @@ impl Cluster {
         topics: impl Iterator<Item = &'t str>,
         timeout: Duration,
     ) -> Result<Vec<&'t str>, KafkaError> {
-        let unknown: Vec<&str> = topics.filter(|topic| !self.known.contains(*topic)).collect();
+        self.known.retain(|_, asked_at| asked_at.elapsed() < Cluster::KNOWN_FOR);
+        let unknown: Vec<&str> = topics.filter(|topic| !self.known.contains_key(*topic)).collect();
         if unknown.len() > Cluster::SINGLE_QUESTIONS_MAX {
             self.ask(None, timeout)?;
         } else {
             unknown.iter().try_for_each(|topic| self.ask(Some(topic), timeout))?;
         }
-        Ok(unknown.into_iter().filter(|topic| !self.known.contains(*topic)).collect())
+        Ok(unknown.into_iter().filter(|topic| !self.known.contains_key(*topic)).collect())
     }
 
     fn ask(&mut self, topic: Option<&str>, timeout: Duration) -> Result<(), KafkaError> {
         let metadata = self.client.fetch_metadata(topic, timeout)?;
         let there = metadata.topics().iter().filter(|topic| topic.error().is_none() && !topic.partitions().is_empty());
-        self.known.extend(there.map(|topic| topic.name().to_owned()));
+        let now = Instant::now();
+        self.known.extend(there.map(|topic| (topic.name().to_owned(), now)));
         Ok(())
     }
 }
