@@ -1,4 +1,4 @@
-//! The engine's hot calls into librdkafka, behind a safe interface. All `unsafe` of the engine is in this file.
+//! The engine's hot calls into librdkafka, behind a safe interface. The `unsafe` of the event path is in this file.
 //!
 //! Why not the rdkafka crate's own calls: they allocate for every record that is polled and for every one that is sent, look the topic
 //! up by name each time, and hand rebalances and delivery reports to callbacks, which can't reach the router's state without a lock.
