@@ -108,7 +108,7 @@ async fn dev(args: DevArgs) -> ExitCode {
     } else {
         println!("{report}");
     }
-    if report.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if report.audit.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn failed(message: &str) -> ExitCode {

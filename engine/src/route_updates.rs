@@ -17,6 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use veltrix_control_plane::limits::REQUEST_BYTES;
+use veltrix_control_plane::with_sources;
 use veltrix_proto::v1::route_updates_client::RouteUpdatesClient;
 use veltrix_proto::v1::{
     Abort, Commit, EngineReport, Hello, InForce, Limit, Prepare, Prepared, RefusedField, Rejected, RouteUpdate,
@@ -53,16 +54,6 @@ enum StreamEnd {
     Closed,
     #[error("a task of the engine failed: {0}")]
     Task(#[from] tokio::task::JoinError),
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    text
 }
 
 impl RouteUpdates {

@@ -103,24 +103,9 @@ pub struct DevReport {
     pub produced: u64,
     /// Events that the engine read, other processes' included.
     pub consumed: u64,
-    /// Deliveries that arrived.
-    pub delivered: u64,
-    /// The same by topic.
-    pub delivered_by_topic: Vec<(String, u64)>,
-    /// Events that no route wanted, and that arrived nowhere.
-    pub unmatched: u64,
-    /// Deliveries that should have arrived and did not.
-    pub lost: u64,
-    /// Deliveries that arrived again.
-    pub duplicated: u64,
-    /// Deliveries to a place that the event's table does not name.
-    pub misrouted: u64,
-    /// Events that were routed by more than one table at once.
-    pub torn: u64,
-    /// Deliveries with no version, or one that there never was.
-    pub misstamped: u64,
-    /// Records that the broker deleted before the audit had read them; with any of these there is no verdict on some events.
-    pub unread: u64,
+    /// What the audit found; its fields stand beside these.
+    #[serde(flatten)]
+    pub audit: AuditReport,
     /// The version in force at the end.
     pub route_map_version: u64,
     /// RouteMaps that were pushed and are, or were, in force.
@@ -129,41 +114,27 @@ pub struct DevReport {
     pub updates_skipped: u64,
     /// Pushes that were refused.
     pub updates_failed: u64,
-    /// From the moment that an event was due to be produced until it was read at its destination.
-    pub latency_ms: LatencyMillis,
     /// Events produced per second of storm.
     pub events_per_second: f64,
     /// Seconds for which the storm waited, since the embedded broker would have deleted unread records.
     pub throttled_seconds: f64,
-    /// Some faults in words.
-    pub examples: Vec<String>,
-}
-
-impl DevReport {
-    /// Whether every event arrived where it should, by one table.
-    pub fn is_right(&self) -> bool {
-        [self.lost, self.misrouted, self.torn, self.misstamped, self.unread].iter().all(|faults| *faults == 0)
-    }
 }
 
 impl std::fmt::Display for DevReport {
     /// For people; `--json` has all of it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let LatencyMillis { p50, p99, p999, max } = self.latency_ms;
+        let AuditReport { delivered, unmatched, lost, duplicated, misrouted, torn, .. } = self.audit;
+        let LatencyMillis { p50, p99, p999, max } = self.audit.latency_ms;
         writeln!(f, "{} events in {} s ({} per second)", self.produced, self.seconds, self.events_per_second)?;
-        writeln!(f, "{} delivered, {} wanted by no route", self.delivered, self.unmatched)?;
-        writeln!(
-            f,
-            "{} lost, {} duplicated, {} misrouted, {} torn",
-            self.lost, self.duplicated, self.misrouted, self.torn
-        )?;
+        writeln!(f, "{delivered} delivered, {unmatched} wanted by no route")?;
+        writeln!(f, "{lost} lost, {duplicated} duplicated, {misrouted} misrouted, {torn} torn")?;
         writeln!(f, "{} updates of the RouteMap, now version {}", self.updates_applied, self.route_map_version)?;
         write!(f, "latency p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms, max {max} ms")?;
         if self.throttled_seconds > 0.0 {
             let seconds = self.throttled_seconds;
             write!(f, "\nthe storm waited {seconds} s, since the embedded broker keeps only 5 MiB a partition")?;
         }
-        self.examples.iter().try_for_each(|example| write!(f, "\n  {example}"))
+        self.audit.examples.iter().try_for_each(|example| write!(f, "\n  {example}"))
     }
 }
 
@@ -456,24 +427,14 @@ impl Run<'_> {
             seconds: rounded(seconds),
             produced: stormed.acknowledged,
             consumed: numbers.consumed,
-            delivered: judged.delivered,
-            delivered_by_topic: judged.delivered_by_topic,
-            unmatched: judged.unmatched,
-            lost: judged.lost,
-            duplicated: judged.duplicated,
-            misrouted: judged.misrouted,
-            torn: judged.torn,
-            misstamped: judged.misstamped,
-            unread: judged.unread,
+            audit: judged,
             route_map_version: numbers.route_map_version,
             // As the engine has it, so that those of other people count, too; the first map was no update.
             updates_applied: numbers.updates_applied.saturating_sub(1),
             updates_skipped: counts.skipped(),
             updates_failed: counts.failed(),
-            latency_ms: judged.latency_ms,
             events_per_second: rounded(stormed.acknowledged as f64 / seconds),
             throttled_seconds: rounded(stormed.throttled.as_secs_f64()),
-            examples: judged.examples,
         }
     }
 }
