@@ -46,9 +46,9 @@ impl Compiler {
         table.clear();
         self.scratch.clear();
         table.usage.bytes = route_map.len() as u64;
-        Decoder::new(&mut table, &mut self.scratch).decode(route_map);
+        Decoder::new(&mut table, &mut self.scratch, route_map).decode();
         let reasons = std::mem::take(&mut self.scratch.reasons);
-        if !reasons.reasons.is_empty() {
+        if !reasons.is_empty() {
             self.recycle(table);
             return Err(Refused { reasons: reasons.reasons, omitted: reasons.omitted });
         }
@@ -84,6 +84,8 @@ pub(crate) struct Scratch {
     pub(crate) tenants: Interned,
     pub(crate) header_names: Interned,
     pub(crate) predicates: Interned,
+    pub(crate) spellings: Interned,
+    pub(crate) spelled: Vec<Spelling>,
     pub(crate) fan_outs: Interned,
     pub(crate) tenant_ids: Vec<Text>,
     pub(crate) source_topic_texts: Vec<Text>,
@@ -97,6 +99,14 @@ pub(crate) struct Scratch {
 pub(crate) struct Segment {
     pub(crate) field: &'static str,
     pub(crate) index: Option<u32>,
+}
+
+/// The bytes of a predicate in the map, and the predicate that they stand for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spelling {
+    pub(crate) at: u32,
+    pub(crate) len: u32,
+    pub(crate) predicate: u32,
 }
 
 /// One route under one of its types.
@@ -128,6 +138,10 @@ pub(crate) struct Reasons {
 }
 
 impl Reasons {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reasons.is_empty()
+    }
+
     pub(crate) fn add(&mut self, path: &[Segment], fault: Fault) {
         if self.reasons.len() >= Refused::REASONS_MAX {
             self.omitted += 1;
@@ -159,9 +173,13 @@ impl Interned {
         if let Some(found) = self.find(hash, is_it) {
             return Ok(found);
         }
-        let next = next as u32;
-        self.seen.insert_unique(hash, (hash, next), |(hash, _)| *hash);
-        Err(next)
+        self.add(hash, next);
+        Err(next as u32)
+    }
+
+    /// Notes a thing that is known not to be there yet.
+    pub(crate) fn add(&mut self, hash: u64, index: usize) {
+        self.seen.insert_unique(hash, (hash, index as u32), |(hash, _)| *hash);
     }
 
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
@@ -177,7 +195,11 @@ pub(crate) fn hash_of(write: impl FnOnce(&mut <FixedState as BuildHasher>::Hashe
 }
 
 pub(crate) fn hash_text(text: &str) -> u64 {
-    hash_of(|hasher| hasher.write(text.as_bytes()))
+    hash_bytes(text.as_bytes())
+}
+
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+    hash_of(|hasher| hasher.write(bytes))
 }
 
 impl Scratch {
@@ -191,6 +213,7 @@ impl Scratch {
         self.source_topic_texts.clear();
         self.keys.clear();
         self.lengths.clear();
+        self.spelled.clear();
         for interned in [
             &mut self.destinations,
             &mut self.topics,
@@ -199,6 +222,7 @@ impl Scratch {
             &mut self.tenants,
             &mut self.header_names,
             &mut self.predicates,
+            &mut self.spellings,
             &mut self.fan_outs,
             &mut self.keys_by_text,
         ] {

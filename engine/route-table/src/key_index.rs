@@ -6,6 +6,7 @@
 //! come from the map, so an event can make it neither longer nor slower. Seeds are fixed, so that the same map gives the same
 //! index everywhere.
 
+use crate::prefetch::prefetch;
 use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hasher};
 
@@ -127,6 +128,14 @@ impl KeyIndex {
             let hash = self.hash(entry.space, &[head, tail].concat());
             (entry.hash, entry.distance) = (hash as u32, 0);
             self.place(hash, entry);
+        }
+    }
+
+    /// Starts to load what [`KeyIndex::get`] will read for the same key.
+    #[inline]
+    pub(crate) fn prefetch(&self, space: u32, text: &[u8]) {
+        if let Some(entry) = self.entries.get(self.home(self.hash(space, text))) {
+            prefetch(entry);
         }
     }
 

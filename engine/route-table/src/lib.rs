@@ -61,6 +61,7 @@ mod event;
 mod fault;
 mod key_index;
 pub mod limits;
+mod prefetch;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod table;

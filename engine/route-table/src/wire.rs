@@ -35,6 +35,12 @@ impl<'a> Reader<'a> {
         Reader { rest: bytes, begin: 0, len: bytes.len() }
     }
 
+    /// What is left to read, and where in the map it begins.
+    #[inline]
+    pub(crate) fn rest(&self) -> (usize, &'a [u8]) {
+        (self.at(), self.rest)
+    }
+
     fn at(&self) -> usize {
         self.begin + self.len - self.rest.len()
     }

@@ -105,6 +105,20 @@ fn each_mistake_of_a_condition_is_refused_by_name() {
 }
 
 #[test]
+fn a_mistake_that_stands_in_several_places_is_refused_in_each() {
+    let route = |id: &str, predicate: &str| {
+        format!(r#"routes {{ id: "{id}" types {{ any: true }} to: "d" when {{ predicate {{ {predicate} }} }} }}"#)
+    };
+    let good = r#"header: "h" in { values { text: "a" } }"#;
+    let bad = r#"header: "h" in { values {} }"#;
+    let found =
+        reasons(&with(&["1", "2", "3", "4", "5"].map(|id| route(id, if id < "3" { good } else { bad })).concat()));
+    let expected = [3, 4, 5].map(|at| format!("routes[{at}].when.predicate.in.values[0]: must be set"));
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert!(found.iter().zip(&expected).all(|(found, expected)| found.starts_with(expected)), "{found:#?}");
+}
+
+#[test]
 fn a_map_beyond_a_limit_is_refused_by_the_limits_name() {
     let long = "x".repeat(limits::ID_BYTES.max as usize + 1);
     let nested = (0..limits::CONDITION_DEPTH.max)

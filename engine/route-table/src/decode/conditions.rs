@@ -1,8 +1,8 @@
 //! Reads conditions: trees into nodes in preorder, predicates into a list in which each different one stands once.
 
 use super::Decoder;
-use crate::compile::{Scratch, hash_of, hash_text};
-use crate::condition::{Attribute, Node, NodeKind, Predicate, Test, Truth};
+use crate::compile::{Scratch, Spelling, hash_bytes, hash_of, hash_text};
+use crate::condition::{Attribute, Node, NodeKind, Predicate, Test, Truth, range};
 use crate::fault::Fault;
 use crate::limits;
 use crate::table::{RouteTable, Text};
@@ -81,7 +81,27 @@ impl Decoder<'_> {
         }
     }
 
+    /// Many routes test the same thing, and an encoder writes it with the same bytes: those are read once.
     fn predicate(&mut self, predicate: Reader<'_>) {
+        let (at, bytes) = predicate.rest();
+        let hash = hash_bytes(bytes);
+        let Scratch { spellings, spelled, .. } = &*self.scratch;
+        let spelling = |index: u32| spelled.get(index as usize).copied().unwrap_or_default();
+        let same = |index| self.map.get(range(spelling(index).at, spelling(index).len)) == Some(bytes);
+        if let Some(known) = spellings.find(hash, same) {
+            let index = spelling(known).predicate;
+            return self.subtree(NodeKind::Predicate(index), |_| {});
+        }
+        let Some(index) = self.new_predicate(predicate) else { return };
+        self.subtree(NodeKind::Predicate(index), |_| {});
+        // What is refused is refused wherever it stands.
+        if self.scratch.reasons.is_empty() {
+            self.scratch.spellings.add(hash, self.scratch.spelled.len());
+            self.scratch.spelled.push(Spelling { at: at as u32, len: bytes.len() as u32, predicate: index });
+        }
+    }
+
+    fn new_predicate(&mut self, predicate: Reader<'_>) -> Option<u32> {
         let mut fields = PredicateFields::default();
         self.each_field(predicate, |this, field| match field.number {
             1 | 2 => this.predicate_attribute(field, &mut fields),
@@ -106,10 +126,8 @@ impl Decoder<'_> {
         if matches!(fields.test, Some(Test::Exists(_))) && fields.on_missing.is_some_and(|value| value != 0) {
             self.refuse_at("on_missing", Fault::OnMissingOfExists);
         }
-        if let (Some(attribute), Some(test)) = (fields.attribute, fields.test) {
-            let index = self.intern_predicate(Predicate { attribute, test, on_missing });
-            self.subtree(NodeKind::Predicate(index), |_| {});
-        }
+        let (attribute, test) = (fields.attribute?, fields.test?);
+        Some(self.intern_predicate(Predicate { attribute, test, on_missing }))
     }
 
     fn predicate_attribute(&mut self, field: Field<'_>, fields: &mut PredicateFields) {

@@ -24,6 +24,7 @@ use std::hash::Hasher;
 pub(crate) struct Decoder<'c> {
     table: &'c mut RouteTable,
     scratch: &'c mut Scratch,
+    map: &'c [u8],
     /// Nodes of the condition that is being read.
     condition_nodes: u64,
 }
@@ -46,12 +47,13 @@ const TENANTS: u32 = 5;
 const UNMATCHED: u32 = 6;
 
 impl<'c> Decoder<'c> {
-    pub(crate) fn new(table: &'c mut RouteTable, scratch: &'c mut Scratch) -> Self {
-        Decoder { table, scratch, condition_nodes: 0 }
+    pub(crate) fn new(table: &'c mut RouteTable, scratch: &'c mut Scratch, map: &'c [u8]) -> Self {
+        Decoder { table, scratch, map, condition_nodes: 0 }
     }
 
     /// Fills the table, or notes reasons.
-    pub(crate) fn decode(&mut self, map: &[u8]) {
+    pub(crate) fn decode(&mut self) {
+        let map = self.map;
         if map.is_empty() {
             return self.refuse(Fault::EmptyMap);
         }

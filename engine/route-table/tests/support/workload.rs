@@ -24,12 +24,22 @@ pub(crate) fn by_type(routes: usize) -> RouteMap {
     map((0..routes).map(route).collect())
 }
 
-/// Like [`by_type`], each route with three destinations and two predicates of three values; `edition` makes two maps of the same
-/// size differ.
+/// Like [`by_type`], each route with three destinations and two predicates of three values, of which there are 500 different ones
+/// each; `edition` makes two maps of the same size differ.
 pub(crate) fn with_conditions(routes: usize, edition: usize) -> RouteMap {
+    with_conditions_out_of(500, routes, edition)
+}
+
+/// Like [`with_conditions`], but no two predicates are alike.
+#[allow(dead_code)] // Only the benchmark asks for it.
+pub(crate) fn with_conditions_of_their_own(routes: usize, edition: usize) -> RouteMap {
+    with_conditions_out_of(usize::MAX, routes, edition)
+}
+
+fn with_conditions_out_of(values: usize, routes: usize, edition: usize) -> RouteMap {
     let values = |n: usize, what: &str| {
         let text = |k: usize| Literal {
-            kind: Some(literal::Kind::Text(format!("{what}-{:03}", (n + edition + 5 * k) % 500))),
+            kind: Some(literal::Kind::Text(format!("{what}-{:03}", (n + edition + 5 * k) % values))),
         };
         predicate::Test::In(Literals { values: (0..3).map(text).collect() })
     };
