@@ -216,8 +216,24 @@ mod tests {
             }
             let expected: HashMap<_, _> = keys;
             for (space, text) in expected.keys().chain(&others) {
+                index.prefetch(*space, text.as_bytes());
                 prop_assert_eq!(index.get(*space, text.as_bytes()), expected.get(&(*space, text.clone())).copied());
             }
+        }
+    }
+
+    /// Small enough to run under Miri in seconds.
+    #[test]
+    fn announcing_a_lookup_changes_no_answer() {
+        let mut index = KeyIndex::default();
+        index.prefetch(0, b"hunt");
+        index.reset(3);
+        for (number, key) in (0..).zip(["hunt", "hunt.clue", "duel"]) {
+            index.insert(0, key.as_bytes(), [number; 3]);
+        }
+        for (key, expected) in [("hunt", Some([0; 3])), ("duel", Some([2; 3])), ("", None), ("due", None)] {
+            index.prefetch(0, key.as_bytes());
+            assert_eq!(index.get(0, key.as_bytes()), expected);
         }
     }
 
