@@ -1,9 +1,10 @@
 //! The newest committed RouteMap, on the engine's own disk, for a start without the control plane.
 //!
-//! A file holds one map: a line with its version, its length and a digest of both and of the map, then the map. It is written to a new file, which is synced, renamed over the
-//! old one, and synced again by way of its directory: rename alone is atomic, but not durable (Pillai et al., "All File Systems Are
-//! Not Created Equal", OSDI 2014). The map before it is kept, too. What can't be read or does not have the digest that it was
-//! written with is passed over; if nothing is left, there is no map. Never an empty one, never a part of one.
+//! A file holds one map: a line with its version, its length and a digest of both and of the map, then the map. It is
+//! written to a new file, which is synced, renamed over the old one, and synced again by way of its directory: rename alone
+//! is atomic, but not durable (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014). The map before it is
+//! kept, too. What can't be read or does not have the digest that it was written with is passed over; if nothing is left,
+//! there is no map. Never an empty one, never a part of one.
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};

@@ -9,6 +9,12 @@ use veltrix_engine::config::{Config, RunArgs};
 use veltrix_engine::dev::DevArgs;
 use veltrix_engine::logging::{self, LogFormat};
 
+/// Kafka's C client allocates several times per record and header, and frees on another thread, which glibc's malloc answers with locks
+/// and consolidation: a third of the engine's processor time. The crate's feature `override` makes C code use this one, too.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Routes events from Kafka by a RouteMap that can be changed while it runs
 #[derive(Parser)]
 #[command(
