@@ -56,7 +56,7 @@ pub struct RunArgs {
     #[arg(long, env = "VELTRIX_ROUTERS", value_name = "N")]
     pub routers: Option<NonZeroUsize>,
 
-    /// Events that are taken at once, and so routed by one table
+    /// Events that are taken at once
     #[arg(long, env = "VELTRIX_BATCH_EVENTS", value_name = "N", default_value = "512")]
     pub batch_events: NonZeroUsize,
 
@@ -64,8 +64,8 @@ pub struct RunArgs {
     #[arg(long, env = "VELTRIX_IN_FLIGHT_EVENTS", value_name = "N", default_value = "50000")]
     pub in_flight_events: NonZeroUsize,
 
-    /// Bytes of such events
-    #[arg(long, env = "VELTRIX_IN_FLIGHT_MIB", value_name = "MIB", default_value = "64")]
+    /// Memory that the deliveries of such events may take
+    #[arg(long, env = "VELTRIX_IN_FLIGHT_MIB", value_name = "MIB", default_value = "128")]
     pub in_flight_mib: NonZeroUsize,
 
     /// How long a stop may take to finish what is under way

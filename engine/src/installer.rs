@@ -17,8 +17,8 @@ use veltrix_route_table::{Compiler, Refused, RouteMapVersion, RouteTable};
 
 /// How long Kafka may take to say which topics it has.
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long routers may take to leave the old table. A router looks for a new one before each batch, so that more than a second
-/// means that it waits for a broker.
+/// How long routers may take to leave the old table. A router looks for a new one in each of its rounds, which never wait for a
+/// delivery; so more than a second means that it waits for a broker's answer while partitions change hands.
 const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a map can't be prepared here.
@@ -210,7 +210,7 @@ impl Installer {
         self.metrics.route_map_version.set(version.get() as i64);
         let adopted = self.published.wait_until_adopted(generation, ADOPT_TIMEOUT);
         if !adopted {
-            tracing::warn!(%version, "a router still uses an older table after {ADOPT_TIMEOUT:?}; it waits for a broker");
+            tracing::warn!(%version, "a router still uses an older table after {ADOPT_TIMEOUT:?}; it waits for Kafka's answer about its partitions");
         }
         self.retired.extend(before);
         for retired in std::mem::take(&mut self.retired) {

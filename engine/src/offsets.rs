@@ -116,7 +116,8 @@ impl Tracker {
         self.bytes -= bytes;
     }
 
-    /// Begins an event with as many deliveries; with none it has ended. `began` comes back when the event ends.
+    /// Begins an event with as many deliveries; with none it has ended. `began` comes back when the event ends. Events of a partition
+    /// begin in the order of their offsets: one that came after a later one would be passed over by its commit.
     pub(crate) fn begin(
         &mut self,
         partition: PartitionIndex,
@@ -127,6 +128,8 @@ impl Tracker {
     ) -> Ticket {
         let mut ticket = Ticket { partition, sequence: 0 };
         let Some(place) = self.place_mut(partition) else { return ticket };
+        let last = place.events.back().map(|event| CommitOffset::after(event.offset)).or(place.ended);
+        debug_assert!(last.is_none_or(|last| offset >= last.get()), "offset {offset} after {last:?}");
         ticket.sequence = place.first.wrapping_add(place.events.len() as u32);
         place.events.push_back(Event { offset, open: deliveries, bytes, began });
         self.events += 1;

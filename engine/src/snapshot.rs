@@ -1,8 +1,9 @@
-//! The one seam between the slow path and the hot path: whole route tables go in, and a router takes one per batch.
+//! The one seam between the slow path and the hot path: whole route tables go in, and a router takes one per round.
 //!
-//! A router looks at a version counter once per batch and fetches the new table from behind its lock only when the counter has
-//! moved. No lock-free pointer is needed for that, and who still uses which table stays provable: every router says which
-//! generation it has adopted, and a table is taken apart only when nobody else holds it.
+//! A router looks at a version counter once per round, in which it dispatches a batch or, when that has to wait for room, a part of
+//! one. It fetches the new table from behind its lock only when the counter has moved. No lock-free pointer is needed for that, and who
+//! still uses which table stays provable: every router says which generation it has adopted, and a table is taken apart only when
+//! nobody else holds it.
 
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
@@ -38,7 +39,7 @@ struct State {
 }
 
 impl Published {
-    /// Makes `next` what every reader takes for its next batch. It is complete, so that nobody can see half of it.
+    /// Makes `next` what every reader takes for its next round. It is complete, so that nobody can see half of it.
     /// Returns its generation and the snapshot before it.
     pub fn publish(&self, next: Snapshot) -> (u64, Option<Arc<Snapshot>>) {
         let mut state = self.state.lock();
@@ -98,7 +99,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The snapshot for the next batch, and whether it is another one than the last time. One atomic load, if it is not.
+    /// The snapshot for the next round, and whether it is another one than the last time. One atomic load, if it is not.
     #[inline]
     pub fn pin(&mut self) -> (&Snapshot, bool) {
         let is_new = self.published.generation.load(Ordering::Acquire) != self.seen;
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_keeps_its_snapshot_while_a_new_one_is_published() {
+    fn a_round_keeps_its_snapshot_while_a_new_one_is_published() {
         let published = Arc::new(Published::default());
         published.publish(snapshot(1));
         let mut reader = published.reader().unwrap();

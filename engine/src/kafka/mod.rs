@@ -61,7 +61,7 @@ pub enum PropertyError {
 }
 
 /// Properties that are Veltrix's own, and why.
-const FIXED: [(&str, &str); 13] = [
+const FIXED: [(&str, &str); 15] = [
     ("bootstrap.servers", "use --brokers"),
     ("metadata.broker.list", "use --brokers"),
     ("group.id", "use --group"),
@@ -75,6 +75,8 @@ const FIXED: [(&str, &str); 13] = [
     ("delivery.timeout.ms", "a delivery is tried until the broker is back; giving up would lose the event"),
     ("message.timeout.ms", "a delivery is tried until the broker is back; giving up would lose the event"),
     ("delivery.report.only.error", "offsets wait for the reports of success"),
+    ("queue.buffering.max.messages", "use --in-flight-events: what is under way is limited once, before it is sent"),
+    ("queue.buffering.max.kbytes", "use --in-flight-mib: what is under way is limited once, before it is sent"),
 ];
 
 /// Before the operator's own, in this order of precedence: fixed, operator's, these.
@@ -97,14 +99,12 @@ const CONSUMER_DEFAULTS: [(&str, &str); 10] = [
     ("queued.min.messages", "50000"),
 ];
 
-const PRODUCER_DEFAULTS: [(&str, &str); 6] = [
+const PRODUCER_DEFAULTS: [(&str, &str); 4] = [
     // Long enough for batches at a high rate, short beside any network's round trip. 0 would send every event alone.
     ("linger.ms", "1"),
     ("batch.size", "1000000"),
     // What brokers and topics take by default; a source's largest record must not fail at its way out.
     ("message.max.bytes", "1048588"),
-    ("queue.buffering.max.messages", "1000000"),
-    ("queue.buffering.max.kbytes", "524288"),
     // The partitioner of Java's producers, so that a key meets the same partition whoever sends it.
     ("partitioner", "murmur2_random"),
 ];
@@ -199,6 +199,10 @@ impl KafkaSettings {
             ("acks", "all"),
             ("message.timeout.ms", "0"),
             ("delivery.report.only.error", "false"),
+            // As good as unlimited: a full queue could only be waited for, and that in the midst of a batch. Routers keep books of
+            // what is under way and take no further event beyond their limits.
+            ("queue.buffering.max.messages", "0"),
+            ("queue.buffering.max.kbytes", "2147483647"),
         ];
         self.config(&PRODUCER_DEFAULTS, &self.producer, &fixed)
     }

@@ -238,9 +238,11 @@ unsafe fn partitions_of(list: *const rd::rd_kafka_topic_partition_list_t) -> Vec
     elements.iter().map(owned).collect()
 }
 
-/// Records that were polled together. Made once and filled again and again.
+/// Records that were polled together, and are taken one after the other. Made once and filled again and again.
 pub struct Batch {
     records: Vec<*mut rd::rd_kafka_message_t>,
+    /// So many of them were taken.
+    taken: usize,
     consumer: Arc<Consumer>,
 }
 
@@ -250,7 +252,7 @@ unsafe impl Send for Batch {}
 impl Batch {
     /// A batch of at most `records_max`.
     pub fn new(consumer: Arc<Consumer>, records_max: usize) -> Batch {
-        Batch { records: Vec::with_capacity(records_max), consumer }
+        Batch { records: Vec::with_capacity(records_max), taken: 0, consumer }
     }
 
     /// Gives back the records in it, and takes those that are there now; if there are none, waits for a first one for at most
@@ -259,33 +261,59 @@ impl Batch {
         self.clear();
         // librdkafka would wait until the batch is full or time is up. So: what is there now; or else one record, then what came
         // with it.
-        self.take(Duration::ZERO, usize::MAX);
+        self.poll(Duration::ZERO, usize::MAX);
         if self.records.is_empty() && !timeout.is_zero() {
-            self.take(timeout, 1);
+            self.poll(timeout, 1);
             if !self.records.is_empty() {
-                self.take(Duration::ZERO, usize::MAX);
+                self.poll(Duration::ZERO, usize::MAX);
             }
         }
     }
 
-    fn take(&mut self, timeout: Duration, most: usize) {
+    fn poll(&mut self, timeout: Duration, most: usize) {
         let room = self.records.spare_capacity_mut();
         let most = most.min(room.len());
         // SAFETY: the queue is alive, and `room` has place for `most` pointers, of which the call writes as many as it says.
-        let taken = unsafe {
+        let polled = unsafe {
             rd::rd_kafka_consume_batch_queue(self.consumer.records.0, millis(timeout), room.as_mut_ptr().cast(), most)
         };
         // SAFETY: that many more are written.
-        unsafe { self.records.set_len(self.records.len() + usize::try_from(taken).unwrap_or(0)) }
+        unsafe { self.records.set_len(self.records.len() + usize::try_from(polled).unwrap_or(0)) }
     }
 
-    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        // SAFETY: the pointers are messages that live until this batch is cleared, for which it must not be borrowed.
-        self.records.iter().map(|record| Record { message: unsafe { &**record } })
+    /// Whether all records were taken.
+    pub fn is_done(&self) -> bool {
+        self.taken == self.records.len()
+    }
+
+    /// Takes the next record.
+    #[inline]
+    pub fn take(&mut self) -> Option<Record<'_>> {
+        let record = self.records.get(self.taken)?;
+        self.taken += 1;
+        // SAFETY: the pointer is a message that lives until this batch is cleared, for which it must not be borrowed.
+        Some(Record { message: unsafe { &**record } })
+    }
+
+    /// Gives back what was not taken yet of these partitions.
+    pub fn discard(&mut self, partitions: &[TopicPartition]) {
+        let (taken, mut place) = (self.taken, 0);
+        self.records.retain(|record| {
+            // SAFETY: the pointer is a message that is alive, and the borrow ends before it is destroyed.
+            let of = |partition: &TopicPartition| unsafe { Record { message: &**record }.is_of(partition) };
+            let stays = place < taken || !partitions.iter().any(of);
+            place += 1;
+            if !stays {
+                // SAFETY: the message is ours, and leaves the list.
+                unsafe { rd::rd_kafka_message_destroy(*record) };
+            }
+            stays
+        });
     }
 
     /// Gives the records back.
     pub fn clear(&mut self) {
+        self.taken = 0;
         // SAFETY: each message is ours and is destroyed once.
         self.records.drain(..).for_each(|record| unsafe { rd::rd_kafka_message_destroy(record) });
     }
@@ -324,6 +352,10 @@ impl<'b> Record<'b> {
 
     pub fn partition(&self) -> i32 {
         self.message.partition
+    }
+
+    fn is_of(&self, partition: &TopicPartition) -> bool {
+        self.partition() == partition.partition && self.topic() == partition.topic
     }
 
     pub fn offset(&self) -> i64 {
@@ -464,13 +496,8 @@ unsafe impl Send for Topic {}
 unsafe impl Sync for Topic {}
 
 impl Topic {
-    /// Queues a record for sending. It is copied. On an error nothing was queued, and the headers are given back.
-    pub fn send(
-        &self,
-        record: Outgoing<'_>,
-        headers: Headers,
-        opaque: Opaque,
-    ) -> Result<(), (RDKafkaErrorCode, Headers)> {
+    /// Queues a record for sending. It is copied. On an error nothing was queued.
+    pub fn send(&self, record: Outgoing<'_>, headers: Headers, opaque: Opaque) -> Result<(), RDKafkaErrorCode> {
         use rd::rd_kafka_vtype_t as vtype;
         let field = |vtype, u| rd::rd_kafka_vu_s { vtype, u };
         let bytes = |bytes: Option<&[u8]>| rd::rd_kafka_vu_s__bindgen_ty_1 {
@@ -504,13 +531,13 @@ impl Topic {
             std::mem::forget(headers);
             return Ok(());
         }
-        // SAFETY: the error is ours, is read and then destroyed once. On an error the headers stay with us.
+        // SAFETY: the error is ours, is read and then destroyed once. On an error the headers stay ours.
         let code = unsafe {
             let code = rd::rd_kafka_error_code(error);
             rd::rd_kafka_error_destroy(error);
             code
         };
-        Err((code.into(), headers))
+        Err(code.into())
     }
 }
 

@@ -1,29 +1,28 @@
 //! From a record to its deliveries: routes it, writes its headers, sends it, and ends it when the reports are in.
 //!
 //! Nothing here allocates per event: the table fills reused deliveries, headers go straight into librdkafka's list, and a delivery
-//! travels as a number, the [`Ticket`]. Allocations are left to what is rare: dead letters, a new table, a full queue.
+//! travels as a number, the [`Ticket`]. Allocations are left to what is rare: dead letters, a new table.
+//!
+//! Nothing here waits for room: librdkafka's queue has no limit to speak of, and the router looks at the books ([`Tracker`]) before each
+//! event.
 
 use super::RouterFault;
 use super::partitions::Partitions;
 use crate::dead_letter::{Cause, DeadLetter};
 use crate::headers;
-use crate::kafka::native::{Consumer, ConsumerEvent, Headers, Outgoing, Producer, Record, Report, Topic};
+use crate::kafka::native::{Headers, Outgoing, Producer, Record, Report, Topic};
 use crate::metrics::RouterMetrics;
 use crate::offsets::{Ended, Ticket, Tracker};
 use crate::snapshot::Snapshot;
-use crate::stop::{Stop, Stopping};
 
 use prometheus::local::LocalIntCounter;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use smallvec::SmallVec;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use veltrix_route_table::{Deliveries, Event, RouteIndex, Unmatched, Value, Verdict};
-
-/// How long a send waits at a time when librdkafka's queue is full.
-const QUEUE_FULL_WAIT: Duration = Duration::from_millis(5);
 
 pub(super) struct Dispatch {
     pub(super) tracker: Tracker,
@@ -39,7 +38,6 @@ pub(super) struct Dispatch {
     source: String,
     /// Records whose delivery was refused for good, on their way to the dead letters.
     refused: Vec<(DeadLetter, Ticket)>,
-    stop: Arc<Stop>,
     clock: Instant,
     /// When the batch under way was polled; its events count their time from there.
     polled_at: u32,
@@ -55,6 +53,11 @@ struct Lane {
 const HEADERS_INLINE: usize = 24;
 type HeaderList<'r> = SmallVec<[(&'r str, Option<&'r [u8]>); HEADERS_INLINE]>;
 
+/// What librdkafka needs for a message besides the event itself, as measured: its own fields, the list of headers, and our headers.
+const DELIVERY_BYTES: usize = 600;
+/// And for each header of the event besides its name and value.
+const HEADER_BYTES: usize = 68;
+
 /// A Kafka record as the route table sees it.
 struct KafkaEvent<'r> {
     record: Record<'r>,
@@ -63,11 +66,12 @@ struct KafkaEvent<'r> {
 }
 
 impl KafkaEvent<'_> {
-    /// What one delivery of it keeps in librdkafka's queue.
+    /// The memory that one delivery of it takes in librdkafka's queue.
     fn bytes(&self) -> u32 {
         let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + len(*value)).sum();
-        u32::try_from(headers + len(self.record.payload()) + len(self.record.key())).unwrap_or(u32::MAX)
+        let headers: usize = self.headers.iter().map(|(name, value)| HEADER_BYTES + name.len() + len(*value)).sum();
+        let bytes = DELIVERY_BYTES + headers + len(self.record.payload()) + len(self.record.key());
+        u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }
 
@@ -98,7 +102,6 @@ impl Dispatch {
         dead_letter_topic: &str,
         snapshot: &Snapshot,
         metrics: RouterMetrics,
-        stop: Arc<Stop>,
     ) -> Result<Dispatch, RouterFault> {
         let dead_letters = Arc::new(producer.topic(dead_letter_topic).map_err(RouterFault::Client)?);
         let mut dispatch = Dispatch {
@@ -113,7 +116,6 @@ impl Dispatch {
             version: String::new(),
             source: String::new(),
             refused: Vec::new(),
-            stop,
             clock: Instant::now(),
             polled_at: 0,
         };
@@ -159,8 +161,6 @@ impl Dispatch {
         snapshot: &Snapshot,
         partitions: &mut Partitions,
         record: Record<'_>,
-        consumer: &Consumer,
-        waiting: &mut VecDeque<ConsumerEvent>,
     ) -> Result<(), RouterFault> {
         if let Some(code) = record.error() {
             return self.partition_error(&record, code);
@@ -183,7 +183,7 @@ impl Dispatch {
         for index in 0..deliveries as usize {
             let delivery = self.deliveries.list()[index];
             let route = delivery.route.map(|route| snapshot.table.route_id(route));
-            self.send(&event, delivery.destination.get(), route, ticket, consumer, waiting)?;
+            self.send(&event, delivery.destination.get(), route, ticket)?;
         }
         if let Some(letter) = letter {
             self.refused.push((letter, ticket));
@@ -227,8 +227,6 @@ impl Dispatch {
         lane: usize,
         route: Option<&str>,
         ticket: Ticket,
-        consumer: &Consumer,
-        waiting: &mut VecDeque<ConsumerEvent>,
     ) -> Result<(), RouterFault> {
         let mut own = Headers::with_room_for(event.headers.len() + headers::OWN_MAX);
         for (name, value) in event.headers.iter().filter(|(name, _)| !headers::is_own(name)) {
@@ -241,28 +239,21 @@ impl Dispatch {
         }
         let record = &event.record;
         let outgoing = Outgoing { key: record.key(), payload: record.payload(), timestamp: record.timestamp() };
-        loop {
-            let lane = &self.lanes[lane];
-            match lane.topic.send(outgoing, own, ticket.to_raw()) {
-                Ok(()) => {
-                    lane.sent.inc();
-                    return Ok(());
-                }
-                Err((RDKafkaErrorCode::QueueFull, given_back)) => own = given_back,
-                Err((code, _)) => {
-                    let letter = self.letter(event, Cause::of_code(code), code.to_string(), route);
-                    self.refused.push((letter, ticket));
-                    return self.send_dead_letters();
-                }
+        let lane = &self.lanes[lane];
+        match lane.topic.send(outgoing, own, ticket.to_raw()) {
+            Ok(()) => {
+                lane.sent.inc();
+                Ok(())
             }
-            // Other threads' events go on; those of this router's partitions wait their turn, in their order.
-            if let Stopping::Until(deadline) = self.stop.state()
-                && Instant::now() >= deadline
-            {
-                return Err(RouterFault::Stopped);
+            // Nothing was decided about the event: it is repeated when the router begins anew.
+            Err(code @ (RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::Fatal)) => {
+                Err(RouterFault::Kafka { doing: "queue a delivery", source: KafkaError::MessageProduction(code) })
             }
-            self.handle_reports(QUEUE_FULL_WAIT)?;
-            waiting.extend(consumer.poll_event(Duration::ZERO));
+            Err(code) => {
+                let letter = self.letter(event, Cause::of_code(code), code.to_string(), route);
+                self.refused.push((letter, ticket));
+                self.send_dead_letters()
+            }
         }
     }
 
@@ -273,57 +264,57 @@ impl Dispatch {
         self.lanes.iter_mut().for_each(|lane| lane.sent.flush());
     }
 
-    /// Ends the deliveries whose reports are in, and sends those that were refused to the dead letters.
+    /// Ends the deliveries whose reports are in. What was refused is sent to the dead letters.
     pub(super) fn handle_reports(&mut self, timeout: Duration) -> Result<(), RouterFault> {
-        self.take_reports(timeout)?;
+        let producer = Arc::clone(&self.producer);
+        self.take_reports(&producer, timeout)?;
         if self.refused.is_empty() { Ok(()) } else { self.send_dead_letters() }
     }
 
-    fn take_reports(&mut self, timeout: Duration) -> Result<(), RouterFault> {
+    fn take_reports(&mut self, producer: &Producer, timeout: Duration) -> Result<(), RouterFault> {
         let now = self.now();
-        let mut lost_letter = None;
-        let Dispatch { producer, tracker, metrics, refused, dead_letter_topic, .. } = self;
-        let fatal = producer.poll_reports(timeout, |report: Report<'_>| {
-            let ticket = Ticket::from_raw(report.opaque);
-            match report.error {
-                None => {
-                    metrics.acknowledged.inc();
-                    if let Ended::Event { began } = tracker.end(ticket) {
-                        metrics.event_seconds.observe(f64::from(now.wrapping_sub(began)) / TICKS_PER_SECOND);
-                    }
+        let mut result = Ok(());
+        let fatal = producer.poll_reports(timeout, |report: Report<'_>| match report.error {
+            None => {
+                self.metrics.acknowledged.inc();
+                if let Ended::Event { began } = self.tracker.end(Ticket::from_raw(report.opaque)) {
+                    let ticks = f64::from(now.wrapping_sub(began));
+                    self.metrics.event_seconds.observe(ticks / TICKS_PER_SECOND);
                 }
-                // The producer is being closed; nothing was decided about the record, and its offset is not released.
-                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
-                Some(code) if report.record.topic() == dead_letter_topic => {
-                    let mut letter = DeadLetter::of_letter(&report.record);
-                    if code == RDKafkaErrorCode::MessageSizeTooLarge && letter.shrink() {
-                        refused.push((letter, ticket));
-                    } else {
-                        lost_letter = Some(code);
-                    }
-                }
-                Some(code) => refused.push((DeadLetter::of_delivery(&report.record, code), ticket)),
+            }
+            // The producer is being closed; nothing was decided about the record, and its offset is not released.
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
+            Some(code) => {
+                let refused = self.refused(&report, code);
+                result = std::mem::replace(&mut result, Ok(())).and(refused);
             }
         });
-        if let Some(error) = fatal {
-            return Err(RouterFault::Fatal(error));
-        }
-        if let Some(code) = lost_letter {
-            return Err(RouterFault::DeadLetter { topic: self.dead_letter_topic.clone(), code });
-        }
+        fatal.map_or(result, |error| Err(RouterFault::Fatal(error)))
+    }
+
+    /// Sees to a record that Kafka has refused. Its event goes on being under way.
+    #[cold]
+    fn refused(&mut self, report: &Report<'_>, code: RDKafkaErrorCode) -> Result<(), RouterFault> {
+        let record = &report.record;
+        let letter = if record.topic() != self.dead_letter_topic {
+            DeadLetter::of_delivery(record, code)
+        } else {
+            let mut letter = DeadLetter::of_letter(record);
+            if code != RDKafkaErrorCode::MessageSizeTooLarge || !letter.shrink() {
+                return Err(RouterFault::DeadLetter { topic: self.dead_letter_topic.clone(), code });
+            }
+            letter
+        };
+        self.refused.push((letter, Ticket::from_raw(report.opaque)));
         Ok(())
     }
 
     /// Sends what was refused to the dead letters. An event ends when its letter is acknowledged.
     #[cold]
     fn send_dead_letters(&mut self) -> Result<(), RouterFault> {
-        // Waiting for room takes reports, and those may bring further letters.
-        while !self.refused.is_empty() {
-            for (letter, ticket) in std::mem::take(&mut self.refused) {
-                self.send_dead_letter(letter, ticket)?;
-            }
-        }
-        Ok(())
+        std::mem::take(&mut self.refused)
+            .into_iter()
+            .try_for_each(|(letter, ticket)| self.send_dead_letter(letter, ticket))
     }
 
     fn send_dead_letter(&mut self, mut letter: DeadLetter, ticket: Ticket) -> Result<(), RouterFault> {
@@ -335,11 +326,8 @@ impl Dispatch {
                     self.metrics.shared.dead_letters.with_label_values(&[cause]).inc();
                     return Ok(());
                 }
-                Err((RDKafkaErrorCode::QueueFull, _)) => self.take_reports(QUEUE_FULL_WAIT)?,
-                Err((RDKafkaErrorCode::MessageSizeTooLarge, _)) if letter.shrink() => {}
-                Err((code, _)) => {
-                    return Err(RouterFault::DeadLetter { topic: self.dead_letter_topic.clone(), code });
-                }
+                Err(RDKafkaErrorCode::MessageSizeTooLarge) if letter.shrink() => {}
+                Err(code) => return Err(RouterFault::DeadLetter { topic: self.dead_letter_topic.clone(), code }),
             }
         }
     }

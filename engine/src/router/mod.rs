@@ -1,11 +1,17 @@
 //! A router: one OS thread that polls records in batches, routes them, sends them, and stores the offsets of what was delivered.
 //!
-//! Start at [`Router::run`]. In a round it serves what happened to its partitions ([`partitions`]), takes one snapshot, fills one
-//! batch, dispatches it ([`dispatch`]) and handles delivery reports. Everything a round touches belongs to this thread; what it
+//! Start at [`Router::run`]. In a round it serves what happened to its partitions ([`partitions`]), takes one snapshot, fills a batch
+//! if it has none, dispatches it ([`dispatch`]) and handles delivery reports. Everything a round touches belongs to this thread; what it
 //! shares are the published snapshots, the counters and the signal to stop.
 //!
-//! **Backpressure.** When too much is under way the router takes no further batch, but goes on polling events, so that it stays in
-//! its group. After a while of that it pauses its partitions, so that librdkafka does not hold what nobody takes.
+//! **Backpressure.** The books of what is under way ([`Tracker`]) are the only limit, and they are looked at before each event: one
+//! that is beyond them stays in the batch, and the batch waits for room. Rounds go on meanwhile, so that the router stays in its group,
+//! adopts new tables and hears the signal to stop, however long a destination is dead. After a while of that it pauses its partitions,
+//! so that librdkafka does not hold what nobody takes.
+//!
+//! **A batch that waits** is routed on by the table of the round, so that versions never go back. What is left of it when its partition
+//! changes hands is dropped at that moment: the next owner, or this router, reads it again from the committed offset. Were it
+//! dispatched after that, later events would count as delivered before earlier ones, and those could be lost.
 //!
 //! **Faults.** A client that can't go on, a dead letter that can't be written, a position that Kafka has lost: the router gives up
 //! its clients without committing anything beyond what is delivered, and begins anew ([`supervise`]). Events are repeated then;
@@ -17,13 +23,13 @@ mod partitions;
 use crate::kafka::native::{Batch, ClientError, Consumer, ConsumerEvent, Producer};
 use crate::kafka::{self, KafkaSettings};
 use crate::metrics::{Metrics, RouterMetrics};
+use crate::offsets::Tracker;
 use crate::snapshot::{Published, Reader};
 use crate::stop::{Stop, Stopping};
 use dispatch::Dispatch;
 use partitions::Partitions;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -43,6 +49,14 @@ pub(crate) struct RouterContext {
     pub(crate) published: Arc<Published>,
     pub(crate) metrics: Metrics,
     pub(crate) stop: Arc<Stop>,
+}
+
+impl RouterContext {
+    /// Whether so much is under way that no further event may be. One event can go beyond the limits, by all its deliveries.
+    #[inline]
+    fn is_full(&self, tracker: &Tracker) -> bool {
+        tracker.events() >= self.in_flight_events_max || tracker.bytes() >= self.in_flight_bytes_max
+    }
 }
 
 /// Where a group starts to read a partition that it has committed nothing for.
@@ -69,8 +83,6 @@ pub(crate) enum RouterFault {
     PositionLost { topic: String, partition: i32 },
     #[error("the router panicked; this is a bug")]
     Panic,
-    #[error("the grace period is over")]
-    Stopped,
 }
 
 /// How long one round waits for a record when there is none, and so the longest that an idle router takes to adopt a new table.
@@ -93,7 +105,7 @@ pub(crate) fn supervise(context: &RouterContext, number: usize) {
         let began = Instant::now();
         let life = || Router::start(context, number).and_then(Router::run);
         let fault = match catch_unwind(AssertUnwindSafe(life)) {
-            Ok(Ok(())) | Ok(Err(RouterFault::Stopped)) => return,
+            Ok(Ok(())) => return,
             Ok(Err(fault)) => fault,
             // The panic's own message has gone to standard error.
             Err(_) => RouterFault::Panic,
@@ -117,8 +129,6 @@ struct Router<'c> {
     batch: Batch,
     partitions: Partitions,
     dispatch: Dispatch,
-    /// Events that came while a send waited for room; they are served between batches.
-    waiting: VecDeque<ConsumerEvent>,
     consumer: Arc<Consumer>,
     full_since: Option<Instant>,
     paused: bool,
@@ -145,15 +155,8 @@ impl<'c> Router<'c> {
             number,
             batch: Batch::new(Arc::clone(&consumer), context.batch_events_max.get()),
             partitions: Partitions::new(context.start_at),
-            dispatch: Dispatch::new(
-                producer,
-                &context.dead_letter_topic,
-                reader.snapshot(),
-                metrics,
-                Arc::clone(&context.stop),
-            )?,
+            dispatch: Dispatch::new(producer, &context.dead_letter_topic, reader.snapshot(), metrics)?,
             reader,
-            waiting: VecDeque::new(),
             consumer,
             full_since: None,
             paused: false,
@@ -176,18 +179,21 @@ impl<'c> Router<'c> {
     fn round(&mut self) -> Result<(), RouterFault> {
         self.serve_events()?;
         let has_room = self.has_room();
-        let Router { reader, batch, partitions, dispatch, waiting, consumer, .. } = self;
+        let Router { context, reader, batch, partitions, dispatch, .. } = self;
         let (snapshot, is_new) = reader.pin();
         if is_new {
             dispatch.adopt(snapshot)?;
         }
         if has_room {
-            batch.fill(IDLE_WAIT);
-            dispatch.begin_batch();
-            for record in batch.records() {
-                dispatch.dispatch(snapshot, partitions, record, consumer, waiting)?;
+            if batch.is_done() {
+                batch.fill(IDLE_WAIT);
+                dispatch.begin_batch();
             }
-            batch.clear();
+            while !context.is_full(&dispatch.tracker)
+                && let Some(record) = batch.take()
+            {
+                dispatch.dispatch(snapshot, partitions, record)?;
+            }
             dispatch.handle_reports(Duration::ZERO)?;
         } else {
             dispatch.handle_reports(FULL_WAIT)?;
@@ -196,11 +202,10 @@ impl<'c> Router<'c> {
         Ok(())
     }
 
-    /// Whether another batch may begin; pauses and resumes reading where that takes long.
+    /// Whether events may be dispatched; pauses and resumes reading where that takes long.
     fn has_room(&mut self) -> bool {
         let tracker = &self.dispatch.tracker;
-        let full = tracker.events() >= self.context.in_flight_events_max
-            || tracker.bytes() >= self.context.in_flight_bytes_max;
+        let full = self.context.is_full(tracker);
         let half_full = tracker.events() * 2 >= self.context.in_flight_events_max
             || tracker.bytes() * 2 >= self.context.in_flight_bytes_max;
         let wait = full || (self.paused && half_full);
@@ -228,16 +233,10 @@ impl<'c> Router<'c> {
     }
 
     fn serve_events(&mut self) -> Result<(), RouterFault> {
-        loop {
-            let event = match self.waiting.pop_front() {
-                Some(event) => event,
-                None => match self.consumer.poll_event(Duration::ZERO) {
-                    Some(event) => event,
-                    None => return Ok(()),
-                },
-            };
+        while let Some(event) = self.consumer.poll_event(Duration::ZERO) {
             self.serve(event)?;
         }
+        Ok(())
     }
 
     fn serve(&mut self, event: ConsumerEvent) -> Result<(), RouterFault> {
@@ -245,6 +244,8 @@ impl<'c> Router<'c> {
             ConsumerEvent::Assigned(partitions) => {
                 self.context.metrics.rebalances.inc();
                 tracing::info!(router = self.number, count = partitions.len(), "partitions assigned");
+                // There should be none; what was polled in an earlier assignment must not count in this one.
+                self.batch.discard(&partitions);
                 self.partitions.take_on(&partitions, &self.consumer, &mut self.dispatch)?;
                 if self.paused {
                     self.partitions.pause(&self.consumer);
@@ -253,7 +254,7 @@ impl<'c> Router<'c> {
             ConsumerEvent::Revoked(partitions) => {
                 self.context.metrics.rebalances.inc();
                 tracing::info!(router = self.number, count = partitions.len(), "partitions revoked");
-                // What is in the batch may be of partitions that somebody else reads next; it was dispatched already.
+                self.batch.discard(&partitions);
                 self.partitions.give_up(&partitions, &self.consumer, &mut self.dispatch, REVOKE_DRAIN)?;
             }
             ConsumerEvent::Error(error) if error.fatal => return Err(RouterFault::Fatal(error)),
@@ -287,9 +288,8 @@ impl<'c> Router<'c> {
         self.partitions.pause(&self.consumer);
         while self.dispatch.tracker.events() > 0 && Instant::now() < deadline {
             self.dispatch.handle_reports(FULL_WAIT)?;
-            while let Some(event) = self.consumer.poll_event(Duration::ZERO) {
-                self.waiting.push_back(event);
-            }
+            // Nothing is taken on or given up any more; leaving the group gives up everything.
+            while self.consumer.poll_event(Duration::ZERO).is_some() {}
         }
         let left = self.dispatch.tracker.events();
         if left > 0 {

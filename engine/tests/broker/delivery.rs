@@ -2,13 +2,13 @@
 //!
 //! Each test judges by what arrived, recomputed event by event with the table of the version that each delivery carries.
 
-use crate::fleet::{Broker, Fleet, embedded};
+use crate::fleet::{Broker, EngineProcess, Fleet, embedded, on_two_machines};
 use std::io::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use veltrix_engine::audit::AuditReport;
+use veltrix_engine::audit::{AuditReport, Reader};
 use veltrix_engine::dev::updates::{UpdateCounts, push_updates};
 
 /// After the last event is committed, nothing arrives any more that did not within this time.
@@ -140,5 +140,64 @@ async fn without_its_control_plane_an_engine_routes_on_and_restarts_from_its_las
     let mut fleet = fleet.lock().await;
     fleet.start_control_plane().await;
     fleet.wait_for_engines(1).await;
+    assert_eq!(engine.terminate(), Some(0));
+}
+
+/// Judges a storm when everything that it sent is committed.
+async fn judge(fleet: &Arc<Fleet>, audit: Reader, engine: &EngineProcess) -> AuditReport {
+    let waiting = Arc::clone(fleet);
+    tokio::task::spawn_blocking(move || waiting.wait_until_committed()).await.unwrap();
+    let report = tokio::task::spawn_blocking(|| audit.finish(QUIET)).await.unwrap().unwrap();
+    assert!(report.is_right(), "{report:#?}\n{}", engine.log());
+    report
+}
+
+/// Books so small that a destination that takes nothing fills them within a batch. And a session that outlasts the 3 s for which the mock
+/// lets a group's first member wait.
+const SMALL_BOOKS: [&str; 6] =
+    ["--in-flight-events", "100", "--grace-ms", "500", "--kafka-property", "consumer.session.timeout.ms=4500"];
+const DEAD: &str = "hunt-leaderboard";
+const BOOKS_ARE_FULL: &str = "reading is paused";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_destination_holds_up_no_route_change_and_no_stop_and_its_events_wait_for_it() {
+    let fleet = Arc::new(Fleet::start(on_two_machines("dead", 2, DEAD), "dead", 2).await);
+    let (storm, audit) = fleet.start_storm(1_000, Duration::from_secs(3));
+    fleet.second_machine(false);
+    tokio::task::spawn_blocking(|| storm.join()).await.unwrap().unwrap();
+
+    let engine = fleet.start_engine_with(0, &SMALL_BOOKS);
+    engine.wait_for_log(BOOKS_ARE_FULL).await;
+    for _ in 0..3 {
+        fleet.push_again().await;
+    }
+    assert_eq!(engine.terminate(), Some(0));
+
+    let engine = fleet.start_engine_with(0, &SMALL_BOOKS);
+    fleet.wait_for_engines(1).await;
+    fleet.push_again().await;
+    fleet.second_machine(true);
+    judge(&fleet, audit, &engine).await;
+    assert!(!engine.log().contains("begins anew"), "{}", engine.log());
+    assert_eq!(engine.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_go_and_come_back_while_a_batch_waits_for_a_dead_destination_lose_nothing() {
+    let fleet = Arc::new(Fleet::start(on_two_machines("hands", 4, DEAD), "hands", 4).await);
+    // All at once, so that a batch has several runs of each partition.
+    let (storm, audit) = fleet.start_storm(20_000, Duration::from_millis(200));
+    fleet.second_machine(false);
+    tokio::task::spawn_blocking(|| storm.join()).await.unwrap().unwrap();
+
+    let engine = fleet.start_engine_with(0, &SMALL_BOOKS);
+    engine.wait_for_log(BOOKS_ARE_FULL).await;
+    let other = fleet.start_engine_with(1, &SMALL_BOOKS);
+    fleet.wait_for_engines(2).await;
+    other.kill();
+    fleet.wait_for_engines(1).await;
+    fleet.second_machine(true);
+    judge(&fleet, audit, &engine).await;
+    assert!(!engine.log().contains("begins anew"), "{}", engine.log());
     assert_eq!(engine.terminate(), Some(0));
 }

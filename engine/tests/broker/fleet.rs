@@ -7,6 +7,8 @@ use bytes::Bytes;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::mocking::MockCoordinator;
+use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::io::Write as _;
 use std::num::NonZeroU16;
@@ -24,7 +26,9 @@ use veltrix_engine::dev::game::Game;
 use veltrix_engine::dev::storm::{RunningStorm, Storm, StormSettings};
 use veltrix_engine::dev::updates::Versions;
 use veltrix_proto::v1::control_plane_client::ControlPlaneClient;
-use veltrix_proto::v1::{ListEnginesRequest, RouteMap, UpdateRouteMapRequest, destination};
+use veltrix_proto::v1::{
+    ListEnginesRequest, RouteMap, UpdateRouteMapRequest, UpdateRouteMapResponse, destination, engine_outcome,
+};
 use veltrix_route_table::compile;
 
 /// How long anything may take that is waited for. A test that gets here has failed.
@@ -33,6 +37,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) enum Broker {
     Real(String),
     Embedded(EmbeddedBroker),
+    /// Like the embedded one, with a second machine that has one of the topics, and can go.
+    Two {
+        owner: BaseProducer,
+        bootstrap: String,
+    },
 }
 
 impl Broker {
@@ -51,6 +60,7 @@ impl Broker {
         match self {
             Broker::Real(bootstrap) => bootstrap,
             Broker::Embedded(broker) => broker.bootstrap_servers(),
+            Broker::Two { bootstrap, .. } => bootstrap,
         }
     }
 }
@@ -103,6 +113,15 @@ impl EngineProcess {
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
+
+    /// Waits until the engine has logged `text`.
+    pub(crate) async fn wait_for_log(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "`{text}` is not in the log:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 impl Fleet {
@@ -147,11 +166,10 @@ impl Fleet {
     }
 
     async fn create_topics(&self) {
-        if let Broker::Embedded(_) = self.broker {
+        if !matches!(self.broker, Broker::Real(_)) {
             return;
         }
-        let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create().unwrap();
+        let admin = self.admin();
         let source = self.source();
         let replication = || TopicReplication::Fixed(1);
         let new = self.topics.iter().map(|topic| NewTopic::new(topic, 3, replication()));
@@ -160,6 +178,17 @@ impl Fleet {
         for result in admin.create_topics(&new, &AdminOptions::new()).await.unwrap() {
             result.unwrap();
         }
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create().unwrap()
+    }
+
+    /// Takes the second of two machines away, or brings it back.
+    pub(crate) fn second_machine(&self, is_up: bool) {
+        let Broker::Two { owner, .. } = &self.broker else { panic!("this fleet's broker is one machine") };
+        let cluster = owner.client().mock_cluster().unwrap();
+        if is_up { cluster.broker_up(SECOND) } else { cluster.broker_down(SECOND) }.unwrap();
     }
 
     pub(crate) async fn start_control_plane(&mut self) {
@@ -197,12 +226,29 @@ impl Fleet {
 
     /// Puts a map in force, and returns its version.
     pub(crate) async fn push(&self, route_map: Vec<u8>) -> Result<u64, tonic::Status> {
+        Ok(self.update(route_map).await?.version)
+    }
+
+    async fn update(&self, route_map: Vec<u8>) -> Result<UpdateRouteMapResponse, tonic::Status> {
         let request = UpdateRouteMapRequest { route_map: Bytes::from(route_map), ..UpdateRouteMapRequest::default() };
-        Ok(self.client().await.update_route_map(request).await?.into_inner().version)
+        Ok(self.client().await.update_route_map(request).await?.into_inner())
+    }
+
+    /// Puts the fleet's map in force once more, as a new version that every engine has to confirm.
+    pub(crate) async fn push_again(&self) {
+        let response = self.update(prost::Message::encode_to_vec(&self.map)).await.unwrap();
+        self.versions.add(response.version, Arc::new(compile(&self.map).unwrap()));
+        let in_force = |outcome: i32| outcome == i32::from(engine_outcome::Outcome::InForce);
+        assert!(response.engines.iter().all(|engine| in_force(engine.outcome)), "{:#?}", response.engines);
     }
 
     /// Starts an engine of this fleet; `number` has its own state directory, which a later one of that number finds again.
     pub(crate) fn start_engine(&self, number: usize) -> EngineProcess {
+        self.start_engine_with(number, &[])
+    }
+
+    /// The same, with further flags.
+    pub(crate) fn start_engine_with(&self, number: usize, flags: &[&str]) -> EngineProcess {
         let state = self.directory.path().join(format!("engine-{number}"));
         let log = self.directory.path().join(format!("engine-{number}.log"));
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -220,6 +266,7 @@ impl Fleet {
             // A member that was killed leaves its group by this timeout.
             .args(["--kafka-property", "consumer.session.timeout.ms=2000"])
             .args(["--kafka-property", "consumer.heartbeat.interval.ms=300"])
+            .args(flags)
             .stdin(Stdio::null())
             .stderr(file)
             .spawn()
@@ -248,7 +295,7 @@ impl Fleet {
         let origin = Instant::now();
         let tuning = Tuning::for_rate(rate);
         let properties = |own: Vec<(&'static str, String)>| match self.broker {
-            Broker::Embedded(_) => own,
+            Broker::Embedded(_) | Broker::Two { .. } => own,
             Broker::Real(_) => Vec::new(),
         };
         let settings = StormSettings {
@@ -306,14 +353,38 @@ impl Fleet {
     }
 }
 
+const DESTINATIONS: [&str; 6] =
+    ["hunt-leaderboard", "hunt-anti-cheat", "hunt-analytics", "hunt-rewards", "hunt-live-ops", "dead-letters"];
+
 /// Starts an embedded broker with the topics that a fleet of this name will use.
 pub(crate) fn embedded(name: &str, partitions: u16) -> Broker {
     let prefix = format!("{name}-{}", std::process::id());
-    let names =
-        ["hunt-leaderboard", "hunt-anti-cheat", "hunt-analytics", "hunt-rewards", "hunt-live-ops", "dead-letters"];
-    let names: Vec<String> = names.iter().map(|topic| format!("{prefix}-{topic}")).collect();
+    let names: Vec<String> = DESTINATIONS.iter().map(|topic| format!("{prefix}-{topic}")).collect();
     let source = format!("{prefix}-game-events");
     let mut topics: Vec<(&str, NonZeroU16)> = names.iter().map(|topic| (topic.as_str(), NonZeroU16::MIN)).collect();
     topics.push((&source, NonZeroU16::new(partitions).unwrap()));
     Broker::Embedded(EmbeddedBroker::start(&topics).unwrap())
+}
+
+const FIRST: i32 = 1;
+const SECOND: i32 = 2;
+
+/// The same on two machines: one of the destinations is on the second, everything else on the first.
+pub(crate) fn on_two_machines(name: &str, partitions: u16, on_second: &str) -> Broker {
+    let prefix = format!("{name}-{}", std::process::id());
+    let owner: BaseProducer = ClientConfig::new().set("test.mock.num.brokers", "2").create().unwrap();
+    let cluster = owner.client().mock_cluster().unwrap();
+    let destinations = DESTINATIONS.iter().map(|topic| (*topic, 1));
+    for (topic, partitions) in destinations.chain([("game-events", partitions)]) {
+        let machine = if topic == on_second { SECOND } else { FIRST };
+        let topic = format!("{prefix}-{topic}");
+        cluster.create_topic(&topic, i32::from(partitions), 1).unwrap();
+        for partition in 0..i32::from(partitions) {
+            cluster.partition_leader(&topic, partition, Some(machine)).unwrap();
+        }
+    }
+    cluster.coordinator(MockCoordinator::Group(prefix), FIRST).unwrap();
+    let bootstrap = cluster.bootstrap_servers();
+    drop(cluster);
+    Broker::Two { owner, bootstrap }
 }
