@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) event_seconds: Histogram,
     pub(crate) deliveries: IntCounterVec,
     pub(crate) deliveries_acknowledged: IntCounter,
+    pub(crate) deliveries_sent_alone: IntCounterVec,
     pub(crate) dead_letters: IntCounterVec,
     pub(crate) events_in_flight: IntGaugeVec,
     pub(crate) partitions: IntGaugeVec,
@@ -59,6 +60,11 @@ impl Metrics {
             deliveries_acknowledged: make.counter(
                 "deliveries_acknowledged_total",
                 "Deliveries, dead letters included, that the broker has acknowledged",
+            )?,
+            deliveries_sent_alone: make.counters(
+                "deliveries_sent_alone_total",
+                "Deliveries that Kafka had refused together with others and that were sent again alone, by topic",
+                "topic",
             )?,
             dead_letters: make.counters("dead_letters_total", "Dead letters that were sent, by cause", "cause")?,
             events_in_flight: make.gauges(

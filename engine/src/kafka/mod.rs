@@ -207,6 +207,13 @@ impl KafkaSettings {
         self.config(&PRODUCER_DEFAULTS, &self.producer, &fixed)
     }
 
+    /// For deliveries that must not share a batch with any other.
+    pub fn lone_producer(&self) -> ClientConfig {
+        let mut config = self.producer();
+        config.set("batch.num.messages", "1").set("linger.ms", "0");
+        config
+    }
+
     /// For questions about the cluster: a consumer, since only those can ask for a topic without creating it.
     fn probe(&self) -> ClientConfig {
         self.config(&[("allow.auto.create.topics", "false")], &self.consumer, &[])
@@ -339,6 +346,14 @@ mod tests {
         for (text, named) in texts.iter().zip(["`acks`", "`message.timeout.ms`", "`nonsense`", "`no.such.key`"]) {
             assert!(text.contains(named), "{text}");
         }
+    }
+
+    #[test]
+    fn the_lone_producer_sends_each_record_alone_whatever_is_set() {
+        let settings = settings(&["producer.batch.num.messages=100", "linger.ms=7"]).unwrap();
+        assert_eq!(settings.producer().get("batch.num.messages"), Some("100"));
+        assert_eq!(settings.lone_producer().get("batch.num.messages"), Some("1"));
+        assert_eq!(settings.lone_producer().get("linger.ms"), Some("0"));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! From a record to its deliveries: routes it, writes its headers, sends it, and ends it when the reports are in.
 //!
 //! Nothing here allocates per event: the table fills reused deliveries, headers go straight into librdkafka's list, and a delivery
-//! travels as a number, the [`Ticket`]. Allocations are left to what is rare: dead letters, a new table.
+//! travels as a number, the [`Ticket`]. Allocations are left to what is rare: dead letters, a new table, records that are sent again.
 //!
 //! Nothing here waits for room: librdkafka's queue has no limit to speak of, and the router looks at the books ([`Tracker`]) before each
 //! event.
 
 use super::RouterFault;
+use super::alone::{Alone, refuses_a_batch};
 use super::partitions::Partitions;
 use crate::dead_letter::{Cause, DeadLetter};
 use crate::headers;
@@ -28,6 +29,7 @@ pub(super) struct Dispatch {
     pub(super) tracker: Tracker,
     pub(super) metrics: RouterMetrics,
     producer: Arc<Producer>,
+    alone: Alone,
     lanes: Vec<Lane>,
     /// Handles of topics that were sent to, by name; a new table finds most of its destinations here.
     topics: HashMap<String, Arc<Topic>>,
@@ -41,6 +43,13 @@ pub(super) struct Dispatch {
     clock: Instant,
     /// When the batch under way was polled; its events count their time from there.
     polled_at: u32,
+}
+
+/// How a record was sent that a report is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    WithOthers,
+    Alone,
 }
 
 /// Where the deliveries of one destination of the table go.
@@ -99,6 +108,7 @@ impl Event for KafkaEvent<'_> {
 impl Dispatch {
     pub(super) fn new(
         producer: Arc<Producer>,
+        alone: Alone,
         dead_letter_topic: &str,
         snapshot: &Snapshot,
         metrics: RouterMetrics,
@@ -108,6 +118,7 @@ impl Dispatch {
             tracker: Tracker::default(),
             metrics,
             producer,
+            alone,
             lanes: Vec::new(),
             topics: HashMap::new(),
             dead_letters,
@@ -264,14 +275,17 @@ impl Dispatch {
         self.lanes.iter_mut().for_each(|lane| lane.sent.flush());
     }
 
-    /// Ends the deliveries whose reports are in. What was refused is sent to the dead letters.
+    /// Ends the deliveries whose reports are in. What was refused is sent again alone, or to the dead letters.
     pub(super) fn handle_reports(&mut self, timeout: Duration) -> Result<(), RouterFault> {
         let producer = Arc::clone(&self.producer);
-        self.take_reports(&producer, timeout)?;
+        self.take_reports(&producer, Attempt::WithOthers, timeout)?;
+        if let Some(producer) = self.alone.producer() {
+            self.take_reports(&producer, Attempt::Alone, Duration::ZERO)?;
+        }
         if self.refused.is_empty() { Ok(()) } else { self.send_dead_letters() }
     }
 
-    fn take_reports(&mut self, producer: &Producer, timeout: Duration) -> Result<(), RouterFault> {
+    fn take_reports(&mut self, producer: &Producer, attempt: Attempt, timeout: Duration) -> Result<(), RouterFault> {
         let now = self.now();
         let mut result = Ok(());
         let fatal = producer.poll_reports(timeout, |report: Report<'_>| match report.error {
@@ -285,7 +299,7 @@ impl Dispatch {
             // The producer is being closed; nothing was decided about the record, and its offset is not released.
             Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
             Some(code) => {
-                let refused = self.refused(&report, code);
+                let refused = self.refused(&report, code, attempt);
                 result = std::mem::replace(&mut result, Ok(())).and(refused);
             }
         });
@@ -294,8 +308,18 @@ impl Dispatch {
 
     /// Sees to a record that Kafka has refused. Its event goes on being under way.
     #[cold]
-    fn refused(&mut self, report: &Report<'_>, code: RDKafkaErrorCode) -> Result<(), RouterFault> {
+    fn refused(&mut self, report: &Report<'_>, code: RDKafkaErrorCode, attempt: Attempt) -> Result<(), RouterFault> {
         let record = &report.record;
+        let mut code = code;
+        if attempt == Attempt::WithOthers && refuses_a_batch(code) {
+            match self.alone.send(record, code, report.opaque)? {
+                Ok(()) => {
+                    self.metrics.shared.deliveries_sent_alone.with_label_values(&[record.topic()]).inc();
+                    return Ok(());
+                }
+                Err(own) => code = own,
+            }
+        }
         let letter = if record.topic() != self.dead_letter_topic {
             DeadLetter::of_delivery(record, code)
         } else {

@@ -17,6 +17,7 @@
 //! its clients without committing anything beyond what is delivered, and begins anew ([`supervise`]). Events are repeated then;
 //! none is lost.
 
+mod alone;
 mod dispatch;
 mod partitions;
 
@@ -26,6 +27,7 @@ use crate::metrics::{Metrics, RouterMetrics};
 use crate::offsets::Tracker;
 use crate::snapshot::{Published, Reader};
 use crate::stop::{Stop, Stopping};
+use alone::Alone;
 use dispatch::Dispatch;
 use partitions::Partitions;
 use rdkafka::consumer::Consumer as _;
@@ -155,7 +157,13 @@ impl<'c> Router<'c> {
             number,
             batch: Batch::new(Arc::clone(&consumer), context.batch_events_max.get()),
             partitions: Partitions::new(context.start_at),
-            dispatch: Dispatch::new(producer, &context.dead_letter_topic, reader.snapshot(), metrics)?,
+            dispatch: Dispatch::new(
+                producer,
+                Alone::new(context.kafka.clone()),
+                &context.dead_letter_topic,
+                reader.snapshot(),
+                metrics,
+            )?,
             reader,
             consumer,
             full_since: None,

@@ -1,11 +1,11 @@
 //! What can't be delivered becomes a dead letter with its reason, and holds nobody up.
 
-use crate::fleet::{Fleet, PATIENCE, embedded};
+use crate::fleet::{Broker, Fleet, PATIENCE, embedded};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A record that arrived, as far as these tests care.
@@ -16,12 +16,15 @@ struct Arrived {
     headers: BTreeMap<String, String>,
 }
 
-/// Reads `count` records from the start of a topic with one partition.
+/// Reads records from the start of a topic until there are `count`.
 fn read(bootstrap: &str, topic: &str, count: usize) -> Vec<Arrived> {
     let consumer: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", bootstrap).set("group.id", "reader").create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+    for partition in metadata.topics()[0].partitions() {
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
     consumer.assign(&list).unwrap();
     let (mut arrived, deadline) = (Vec::new(), Instant::now() + PATIENCE);
     while arrived.len() < count {
@@ -39,6 +42,17 @@ fn read(bootstrap: &str, topic: &str, count: usize) -> Vec<Arrived> {
     arrived
 }
 
+/// Reads what a topic has.
+fn read_all(bootstrap: &str, topic: &str) -> Vec<Arrived> {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let count = |partition: i32| {
+        let (first, end) = consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap();
+        usize::try_from(end - first).unwrap()
+    };
+    read(bootstrap, topic, metadata.topics()[0].partitions().iter().map(|partition| count(partition.id())).sum())
+}
+
 struct Sender(BaseProducer);
 
 impl Sender {
@@ -52,11 +66,16 @@ impl Sender {
     }
 
     fn send(&self, topic: &str, key: &[u8], payload: &[u8], headers: &[(&str, &[u8])]) {
+        self.queue(topic, Some(key), payload, headers);
+        self.0.flush(PATIENCE).unwrap();
+    }
+
+    fn queue(&self, topic: &str, key: Option<&[u8]>, payload: &[u8], headers: &[(&str, &[u8])]) {
         let headers = headers
             .iter()
             .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
-        assert!(self.0.send(BaseRecord::to(topic).key(key).payload(payload).headers(headers)).is_ok());
-        self.0.flush(PATIENCE).unwrap();
+        let record = BaseRecord::to(topic).payload(payload).headers(headers);
+        assert!(self.0.send(if let Some(key) = key { record.key(key) } else { record }).is_ok());
     }
 }
 
@@ -113,4 +132,84 @@ async fn what_can_not_be_delivered_becomes_a_dead_letter_and_the_next_event_is_d
         }
     }
     assert_eq!(engine.terminate(), Some(0));
+}
+
+/// What a destination takes of events that reach it in common batches, and what is refused alone.
+struct Refusal {
+    /// Of the leaderboard's topic.
+    property: (&'static str, &'static str),
+    events: usize,
+    key: fn(usize) -> Option<String>,
+    payload_bytes: fn(usize) -> usize,
+    is_refused: fn(usize) -> bool,
+    cause: &'static str,
+}
+
+/// Every event that the topic takes arrives, and exactly the others are dead letters.
+async fn only_what_is_refused_alone_becomes_a_dead_letter(name: &'static str, refusal: Refusal) {
+    let Some(broker) = Broker::real(name) else { return };
+    let fleet = Fleet::start(broker, name, 3).await;
+    let leaderboard = format!("{}-hunt-leaderboard", fleet.prefix);
+    fleet.configure(&leaderboard, refusal.property.0, refusal.property.1).await;
+    let (bootstrap, source, prefix) = (fleet.bootstrap(), fleet.source(), fleet.prefix.clone());
+    // All of them are there before the engine starts, so that it sends them in large batches.
+    let sending = bootstrap.clone();
+    tokio::task::spawn_blocking(move || {
+        let sender = Sender::new(&sending);
+        for number in 0..refusal.events {
+            let payload = format!("{number:0>width$}", width = (refusal.payload_bytes)(number));
+            let key = (refusal.key)(number);
+            sender.queue(&source, key.as_deref().map(str::as_bytes), payload.as_bytes(), &[CLUE, ("ce_region", b"eu")]);
+        }
+        sender.0.flush(PATIENCE).unwrap();
+    })
+    .await
+    .unwrap();
+    let engine = fleet.start_engine(0);
+    let reading = tokio::task::spawn_blocking(move || {
+        fleet.wait_until_committed();
+        let letters = format!("{prefix}-dead-letters");
+        (read_all(&bootstrap, &leaderboard), read_all(&bootstrap, &letters), fleet)
+    });
+    let (delivered, letters, _fleet) = reading.await.unwrap();
+    let log = engine.log();
+    assert!(log.contains("each record alone"), "nothing was refused together with others: {log}");
+    let number = |arrived: &Arrived| -> usize {
+        String::from_utf8_lossy(arrived.payload.as_deref().unwrap_or_default()).parse().unwrap()
+    };
+    let arrived: BTreeSet<usize> = delivered.iter().map(number).collect();
+    let expected = (0..refusal.events).filter(|number| !(refusal.is_refused)(*number));
+    assert_eq!(arrived, expected.collect(), "{log}");
+    let lettered: BTreeSet<usize> = letters.iter().map(number).collect();
+    assert_eq!(lettered, (0..refusal.events).filter(|number| (refusal.is_refused)(*number)).collect(), "{log}");
+    for letter in &letters {
+        assert_eq!(letter.headers["veltrix-dead-letter-cause"], refusal.cause, "{letter:?}");
+    }
+    assert_eq!(engine.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_without_a_key_takes_no_other_along_when_a_compacted_topic_refuses_it() {
+    let refusal = Refusal {
+        property: ("cleanup.policy", "compact"),
+        events: 2_000,
+        key: |number| (number % 50 != 7).then(|| format!("key-{number}")),
+        payload_bytes: |_| 4,
+        is_refused: |number| number % 50 == 7,
+        cause: "refused",
+    };
+    only_what_is_refused_alone_becomes_a_dead_letter("compacted", refusal).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_takes_less_than_a_batch_gets_every_event_that_it_takes_alone() {
+    let refusal = Refusal {
+        property: ("max.message.bytes", "2000"),
+        events: 2_000,
+        key: |number| Some(format!("key-{number}")),
+        payload_bytes: |number| if number % 100 == 9 { 3_000 } else { 500 },
+        is_refused: |number| number % 100 == 9,
+        cause: "too_large",
+    };
+    only_what_is_refused_alone_becomes_a_dead_letter("narrow", refusal).await;
 }

@@ -4,7 +4,7 @@
 //! The engines are the `veltrix` binary, started as a user starts it.
 
 use bytes::Bytes;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCoordinator;
@@ -182,6 +182,14 @@ impl Fleet {
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create().unwrap()
+    }
+
+    /// Sets a property of a topic on a real broker.
+    pub(crate) async fn configure(&self, topic: &str, key: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
+        for result in self.admin().alter_configs([&change], &AdminOptions::new()).await.unwrap() {
+            result.unwrap();
+        }
     }
 
     /// Takes the second of two machines away, or brings it back.
