@@ -47,8 +47,8 @@ pub enum EngineError {
         reason: String,
     },
     /// Topics that the engine itself needs are missing.
-    #[error("the cluster has no topic {}; create {} first, for example with kafka-topics.sh --create --topic NAME", quoted(.0), if .0.len() == 1 { "it" } else { "them" })]
-    MissingTopics(Vec<String>),
+    #[error("the cluster has no topic {}; create {} first, for example with kafka-topics.sh --create --topic NAME, or name others by these flags", quoted(.0), if .0.len() == 1 { "it" } else { "them" })]
+    MissingTopics(Vec<NeededTopic>),
     /// A Kafka client can't be made.
     #[error("can't create a Kafka client: {0}")]
     Kafka(#[from] KafkaError),
@@ -68,8 +68,17 @@ pub enum EngineError {
     DrainTimedOut(usize),
 }
 
-fn quoted(topics: &[String]) -> String {
-    topics.iter().map(|topic| format!("`{topic}`")).collect::<Vec<_>>().join(", ")
+/// A topic that an engine can't do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededTopic {
+    /// Its name.
+    pub name: String,
+    /// The flag that gives it.
+    pub flag: &'static str,
+}
+
+fn quoted(topics: &[NeededTopic]) -> String {
+    topics.iter().map(|topic| format!("`{}` ({})", topic.name, topic.flag)).collect::<Vec<_>>().join(", ")
 }
 
 /// A running engine, or one that is about to run.
@@ -199,12 +208,14 @@ impl Engine {
         installer: &Arc<Mutex<Installer>>,
         shutdown: &CancellationToken,
     ) -> Result<bool, EngineError> {
-        let needed: Vec<String> = self.config.sources.iter().chain([&self.config.dead_letter_topic]).cloned().collect();
+        let needed = needed_topics(&self.config);
         loop {
             let (installer, names) = (Arc::clone(installer), needed.clone());
             let ask = move || {
-                let missing = installer.lock().missing_topics(names.iter().map(String::as_str))?.into_iter();
-                Ok::<_, KafkaError>(missing.map(str::to_owned).collect::<Vec<String>>())
+                let mut installer = installer.lock();
+                let missing = installer.missing_topics(names.iter().map(|topic| topic.name.as_str()))?;
+                let needed = names.iter().filter(|topic| missing.contains(&topic.name.as_str()));
+                Ok::<_, KafkaError>(needed.cloned().collect::<Vec<NeededTopic>>())
             };
             match tokio::task::spawn_blocking(ask).await.unwrap_or_else(|_| Err(KafkaError::Canceled)) {
                 Ok(missing) if missing.is_empty() => return Ok(true),
@@ -307,6 +318,12 @@ impl Engine {
     }
 }
 
+fn needed_topics(config: &Config) -> Vec<NeededTopic> {
+    let sources = config.sources.iter().map(|name| NeededTopic { name: name.clone(), flag: "--source" });
+    let dead_letters = NeededTopic { name: config.dead_letter_topic.clone(), flag: "--dead-letter-topic" };
+    sources.chain([dead_letters]).collect()
+}
+
 /// Begins with what this machine has: the last known good map, or, where there is no control plane to wait for, the binary's.
 fn begin_from_here(
     installer: &mut Installer,
@@ -364,4 +381,17 @@ fn kept_engine_id(file: &Path) -> io::Result<String> {
     let id = format!("{host}-{:08x}", RandomState::new().hash_one(std::process::id()) as u32);
     fs::write(file, &id)?;
     Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_topic_is_named_with_the_flag_that_asks_for_it() {
+        let needed = |name: &str, flag| NeededTopic { name: name.to_owned(), flag };
+        let missing = vec![needed("events", "--source"), needed("letters", "--dead-letter-topic")];
+        let text = EngineError::MissingTopics(missing).to_string();
+        assert!(text.contains("`events` (--source), `letters` (--dead-letter-topic); create them first"), "{text}");
+    }
 }

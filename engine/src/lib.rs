@@ -32,7 +32,7 @@ pub mod snapshot;
 mod status;
 mod stop;
 
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, NeededTopic};
 pub use router::StartAt;
 pub use status::{Numbers, Status};
 
