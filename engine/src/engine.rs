@@ -289,6 +289,7 @@ impl Engine {
             kafka: config.kafka.clone(),
             group: config.group.clone(),
             sources: config.sources.clone(),
+            first_seen: Arc::default(),
             dead_letter_topic: config.dead_letter_topic.clone(),
             start_at: config.start_at,
             batch_events_max: config.batch_events_max,

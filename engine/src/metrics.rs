@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     pub(crate) lag: IntGaugeVec,
     pub(crate) gaps: IntCounter,
     pub(crate) gap_events: IntCounter,
+    pub(crate) created_anew: IntCounter,
     pub(crate) pauses: IntCounter,
     pub(crate) rebalances: IntCounter,
     pub(crate) router_restarts: IntCounter,
@@ -80,6 +81,10 @@ impl Metrics {
             )?,
             gaps: make.counter("source_gaps_total", "Times that Kafka had deleted events before they were read")?,
             gap_events: make.counter("source_gap_events_total", "Offsets that were skipped because of that")?,
+            created_anew: make.counter(
+                "source_partitions_created_anew_total",
+                "Partitions that were begun again because their topic had been deleted and created anew",
+            )?,
             pauses: make.counter("source_pauses_total", "Times that reading was paused until deliveries caught up")?,
             rebalances: make.counter("rebalances_total", "Changes of the partitions of a router")?,
             router_restarts: make

@@ -1,10 +1,13 @@
 //! Kafka's clients: their settings, what they log, and what can be asked of a cluster on the slow path.
 //!
 //! The settings that Veltrix's guarantees rest on are fixed here and can't be overridden ([`FIXED`] says why for each); everything
-//! else of librdkafka is the operator's (`--kafka-property`). The calls of the hot path are in [`native`].
+//! else of librdkafka is the operator's (`--kafka-property`). The calls of the hot path are in [`native`]; what
+//! topics are is asked in [`topics`].
 
 #[doc(hidden)]
 pub mod native;
+#[doc(hidden)]
+pub mod topics;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};

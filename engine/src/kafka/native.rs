@@ -24,26 +24,26 @@ use std::time::Duration;
 
 const OK: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
 
-fn millis(timeout: Duration) -> i32 {
+pub(super) fn millis(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
 }
 
 /// # Safety
 /// `bytes` is null or points to `len` bytes that live as long as `'a`.
-unsafe fn slice<'a>(bytes: *const c_void, len: usize) -> Option<&'a [u8]> {
+pub(super) unsafe fn slice<'a>(bytes: *const c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: promised by the caller.
     (!bytes.is_null()).then(|| unsafe { std::slice::from_raw_parts(bytes.cast(), len) })
 }
 
 /// # Safety
 /// `text` points to a C string that lives as long as `'a`.
-unsafe fn text<'a>(text: *const c_char) -> &'a str {
+pub(super) unsafe fn text<'a>(text: *const c_char) -> &'a str {
     // SAFETY: promised by the caller. Topic and header names are UTF-8 in Kafka's protocol; a broken one reads as "".
     unsafe { CStr::from_ptr(text) }.to_str().unwrap_or_default()
 }
 
 /// A reference to one of librdkafka's queues.
-struct Queue(*mut rd::rd_kafka_queue_t);
+pub(super) struct Queue(*mut rd::rd_kafka_queue_t);
 
 // SAFETY: librdkafka's queues are locked inside.
 unsafe impl Send for Queue {}
@@ -51,7 +51,18 @@ unsafe impl Send for Queue {}
 unsafe impl Sync for Queue {}
 
 impl Queue {
-    fn poll(&self, timeout: Duration) -> Option<RawEvent> {
+    /// # Safety
+    /// The client is alive, and outlives the queue.
+    pub(super) unsafe fn new(client: *mut rd::rd_kafka_t) -> Queue {
+        // SAFETY: promised by the caller; the queue is a reference of our own.
+        Queue(unsafe { rd::rd_kafka_queue_new(client) })
+    }
+
+    pub(super) fn native(&self) -> *mut rd::rd_kafka_queue_t {
+        self.0
+    }
+
+    pub(super) fn poll(&self, timeout: Duration) -> Option<RawEvent> {
         // SAFETY: the queue lives as long as this reference to it.
         let event = unsafe { rd::rd_kafka_queue_poll(self.0, millis(timeout)) };
         (!event.is_null()).then_some(RawEvent(event))
@@ -65,15 +76,19 @@ impl Drop for Queue {
     }
 }
 
-struct RawEvent(*mut rd::rd_kafka_event_t);
+pub(super) struct RawEvent(*mut rd::rd_kafka_event_t);
 
 impl RawEvent {
+    pub(super) fn native(&self) -> *mut rd::rd_kafka_event_t {
+        self.0
+    }
+
     fn kind(&self) -> i32 {
         // SAFETY: the event lives until it is dropped; so in the calls below.
         unsafe { rd::rd_kafka_event_type(self.0) }
     }
 
-    fn error(&self) -> ClientError {
+    pub(super) fn error(&self) -> ClientError {
         // Only an event of this kind has the flag; of another kind librdkafka 2.12 would read past what it has allocated.
         let may_be_fatal = self.kind() == rd::RD_KAFKA_EVENT_ERROR;
         // SAFETY: as above, and the flag is there; the text belongs to the event and is copied.
@@ -133,8 +148,7 @@ impl Consumer {
     pub fn new(client: BaseConsumer<ClientContext>) -> Consumer {
         let native = client.client().native_ptr();
         // SAFETY: the client is alive; both queues are references of our own.
-        let (records, events) =
-            unsafe { (Queue(rd::rd_kafka_queue_new(native)), Queue(rd::rd_kafka_queue_get_consumer(native))) };
+        let (records, events) = unsafe { (Queue::new(native), Queue(rd::rd_kafka_queue_get_consumer(native))) };
         Consumer { records, events, client }
     }
 
@@ -142,7 +156,7 @@ impl Consumer {
         &self.client
     }
 
-    fn native(&self) -> *mut rd::rd_kafka_t {
+    pub(super) fn native(&self) -> *mut rd::rd_kafka_t {
         self.client.client().native_ptr()
     }
 

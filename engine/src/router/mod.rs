@@ -20,6 +20,8 @@
 mod alone;
 mod dispatch;
 mod partitions;
+mod position;
+mod sources;
 
 use crate::kafka::native::{Batch, ClientError, Consumer, ConsumerEvent, Producer};
 use crate::kafka::{self, KafkaSettings};
@@ -32,6 +34,8 @@ use dispatch::Dispatch;
 use partitions::Partitions;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+pub(crate) use sources::FirstSeen;
+use sources::Sources;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -43,6 +47,7 @@ pub(crate) struct RouterContext {
     pub(crate) kafka: KafkaSettings,
     pub(crate) group: String,
     pub(crate) sources: Vec<String>,
+    pub(crate) first_seen: Arc<FirstSeen>,
     pub(crate) dead_letter_topic: String,
     pub(crate) start_at: StartAt,
     pub(crate) batch_events_max: NonZeroUsize,
@@ -83,6 +88,8 @@ pub(crate) enum RouterFault {
     DeadLetter { topic: String, code: RDKafkaErrorCode },
     #[error("Kafka has lost the position in {topic}/{partition}")]
     PositionLost { topic: String, partition: i32 },
+    #[error("the topic `{topic}` was deleted and created anew; it is read from its beginning")]
+    TopicCreatedAnew { topic: String },
     #[error("the router panicked; this is a bug")]
     Panic,
 }
@@ -156,7 +163,10 @@ impl<'c> Router<'c> {
             context,
             number,
             batch: Batch::new(Arc::clone(&consumer), context.batch_events_max.get()),
-            partitions: Partitions::new(context.start_at),
+            partitions: Partitions::new(
+                context.start_at,
+                Sources::new(&context.sources, Arc::clone(&context.first_seen)),
+            ),
             dispatch: Dispatch::new(
                 producer,
                 Alone::new(context.kafka.clone()),
@@ -206,8 +216,7 @@ impl<'c> Router<'c> {
         } else {
             dispatch.handle_reports(FULL_WAIT)?;
         }
-        self.keep_books();
-        Ok(())
+        self.keep_books()
     }
 
     /// Whether events may be dispatched; pauses and resumes reading where that takes long.
@@ -251,19 +260,21 @@ impl<'c> Router<'c> {
         match event {
             ConsumerEvent::Assigned(partitions) => {
                 self.context.metrics.rebalances.inc();
-                tracing::info!(router = self.number, count = partitions.len(), "partitions assigned");
                 // There should be none; what was polled in an earlier assignment must not count in this one.
                 self.batch.discard(&partitions);
                 self.partitions.take_on(&partitions, &self.consumer, &mut self.dispatch)?;
+                let (count, held) = (partitions.len(), self.partitions.len());
+                tracing::info!(router = self.number, count, held, "partitions assigned");
                 if self.paused {
                     self.partitions.pause(&self.consumer);
                 }
             }
             ConsumerEvent::Revoked(partitions) => {
                 self.context.metrics.rebalances.inc();
-                tracing::info!(router = self.number, count = partitions.len(), "partitions revoked");
                 self.batch.discard(&partitions);
                 self.partitions.give_up(&partitions, &self.consumer, &mut self.dispatch, REVOKE_DRAIN)?;
+                let (count, held) = (partitions.len(), self.partitions.len());
+                tracing::info!(router = self.number, count, held, "partitions revoked");
             }
             ConsumerEvent::Error(error) if error.fatal => return Err(RouterFault::Fatal(error)),
             ConsumerEvent::Error(error) => {
@@ -273,11 +284,11 @@ impl<'c> Router<'c> {
         Ok(())
     }
 
-    /// Stores offsets, hands over counters, measures the lag: each in its interval.
-    fn keep_books(&mut self) {
+    /// Stores offsets, hands over counters, measures the lag, looks after the topics: each in its interval.
+    fn keep_books(&mut self) -> Result<(), RouterFault> {
         let now = Instant::now();
         if now - self.stored_at < STORE_EVERY {
-            return;
+            return Ok(());
         }
         self.stored_at = now;
         self.partitions.store_progress(&self.consumer, &mut self.dispatch.tracker);
@@ -287,7 +298,9 @@ impl<'c> Router<'c> {
             let metrics = &self.dispatch.metrics;
             metrics.partitions.set(self.partitions.len() as i64);
             metrics.lag.set(self.partitions.lag(&self.consumer));
+            self.partitions.check_topics(&self.consumer)?;
         }
+        Ok(())
     }
 
     /// Waits for what is under way, commits it, leaves the group.

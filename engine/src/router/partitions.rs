@@ -1,17 +1,22 @@
 //! The partitions that a router has: where reading starts, what may be committed, how they are taken on and given up.
 //!
 //! Only stored offsets are ever committed, and only through the group's own state (never a list of our own, which Kafka would accept
-//! even for partitions that are somebody else's by then).
+//! even for partitions that are somebody else's by then). Beside each stands which topic it is of ([`position`](super::position)).
 
 use super::dispatch::Dispatch;
+use super::position::{Committed, Mark, Start, Topic, start_of};
+use super::sources::Sources;
 use super::{RouterFault, StartAt};
 use crate::kafka::native::{Consumer, Record, TopicPartition};
+use crate::kafka::topics::{TopicFacts, TopicId, written_beside};
 use crate::metrics::Metrics;
 use crate::offsets::{PartitionIndex, Tracker};
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a question to the broker may take while partitions change hands.
@@ -19,6 +24,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct Partitions {
     start_at: StartAt,
+    sources: Sources,
     list: Vec<Partition>,
     /// Where the last record's partition stands in the list: records of one partition come in runs.
     last: usize,
@@ -30,13 +36,16 @@ struct Partition {
     /// As records show it; 0 until the first one.
     topic_identity: usize,
     index: PartitionIndex,
+    /// The topic that is read, and what is written beside its offsets.
+    topic_id: Option<TopicId>,
+    mark: String,
     /// The next offset to be read, as far as is known.
     next: Option<i64>,
 }
 
 impl Partitions {
-    pub(super) fn new(start_at: StartAt) -> Partitions {
-        Partitions { start_at, list: Vec::new(), last: 0 }
+    pub(super) fn new(start_at: StartAt, sources: Sources) -> Partitions {
+        Partitions { start_at, sources, list: Vec::new(), last: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -72,72 +81,110 @@ impl Partitions {
     pub(super) fn take_on(
         &mut self,
         partitions: &[TopicPartition],
-        consumer: &Consumer,
+        consumer: &Arc<Consumer>,
         dispatch: &mut Dispatch,
     ) -> Result<(), RouterFault> {
-        let mut list = list_of(partitions);
-        if !partitions.is_empty() {
-            let asking = |source| RouterFault::Kafka { doing: "ask for the committed offsets", source };
-            list = consumer.client().committed_offsets(list, ANSWER_TIMEOUT).map_err(asking)?;
-        }
+        let topics = self.topics_of(partitions, consumer)?;
         let mut starts = TopicPartitionList::with_capacity(partitions.len());
-        for element in list.elements() {
-            let name = TopicPartition { topic: element.topic().to_owned(), partition: element.partition() };
-            // Without this, an offset that could not be asked for would pass for one that was never committed.
-            let asking = |source| RouterFault::Kafka { doing: "ask for the committed offsets", source };
-            element.error().map_err(asking)?;
-            let start = match element.offset() {
-                Offset::Offset(committed) => {
-                    self.check_position(&name, committed, consumer, &dispatch.metrics.shared)?
-                }
-                _ => match self.start_at {
-                    StartAt::Earliest => Offset::Beginning,
-                    StartAt::Latest => end_of(&name, consumer)?,
-                },
+        // Starts that are to be committed even if no event comes before the engine stops: else what came then would be skipped by
+        // `--start-at latest`.
+        let mut begun = TopicPartitionList::new();
+        let taking_on = |source| RouterFault::Kafka { doing: "take on partitions", source };
+        for name in partitions {
+            let Some(known) = topics.get(&name.topic) else { continue };
+            let topic = Topic {
+                id: known.facts.id.as_ref(),
+                first_seen: known.first_seen.as_ref(),
+                partitions: known.facts.partitions,
+                committed: &known.committed,
             };
-            let adding = |source| RouterFault::Kafka { doing: "take on partitions", source };
-            starts.add_partition_offset(&name.topic, name.partition, start).map_err(adding)?;
-            let next = if let Offset::Offset(offset) = start { Some(offset) } else { None };
-            let topic = CString::new(name.topic.as_str()).unwrap_or_default();
-            self.forget(&name, &mut dispatch.tracker);
-            let index = dispatch.tracker.add_partition();
-            self.list.push(Partition { name, topic, topic_identity: 0, index, next });
+            let (start, mark) = start_of(&topic, usize::try_from(name.partition).unwrap_or(0), self.start_at);
+            let offset = offset_of(start, name, &topic, consumer, &dispatch.metrics.shared)?;
+            starts.add_partition_offset(&name.topic, name.partition, offset).map_err(taking_on)?;
+            let mark = mark.to_string();
+            if matches!(start, Start::Anew | Start::End) {
+                add_marked(&mut begun, name, offset, &mark)?;
+            }
+            self.forget(name, &mut dispatch.tracker);
+            self.list.push(Partition {
+                name: name.clone(),
+                topic: CString::new(name.topic.as_str()).unwrap_or_default(),
+                topic_identity: 0,
+                index: dispatch.tracker.add_partition(),
+                topic_id: known.facts.id.clone(),
+                mark,
+                next: if let Offset::Offset(offset) = offset { Some(offset) } else { None },
+            });
         }
-        consumer.assign(&starts).map_err(|source| RouterFault::Kafka { doing: "take on partitions", source })?;
-        if self.start_at == StartAt::Latest {
-            // Beginnings are not events of ours, so that the tracker would never store them.
-            let _ = consumer.client().store_offsets(&starts);
+        consumer.assign(&starts).map_err(taking_on)?;
+        if begun.count() > 0 {
+            // Should either fail, the next owner begins as this one did.
+            let _ = consumer.client().store_offsets(&begun);
+            let _ = consumer.client().commit_consumer_state(CommitMode::Async);
         }
         Ok(())
     }
 
-    /// Where to start with a committed offset. If Kafka has deleted what is behind it, that is said loudly, and reading goes on with
-    /// the oldest event there is.
-    fn check_position(
+    /// What is known of the topics of these partitions. Which topics they are is asked before what is committed: an offset that is
+    /// committed after that can only be marked with a newer topic, not an older one with a newer mark.
+    fn topics_of(
         &self,
-        name: &TopicPartition,
-        committed: i64,
-        consumer: &Consumer,
-        metrics: &Metrics,
-    ) -> Result<Offset, RouterFault> {
-        let TopicPartition { topic, partition } = name;
-        let asking = |source| RouterFault::Kafka { doing: "ask for a partition's first and last offset", source };
-        let (first, end) = consumer.client().fetch_watermarks(topic, *partition, ANSWER_TIMEOUT).map_err(asking)?;
-        if (first..=end).contains(&committed) {
-            return Ok(Offset::Offset(committed));
+        partitions: &[TopicPartition],
+        consumer: &Arc<Consumer>,
+    ) -> Result<BTreeMap<String, KnownTopic>, RouterFault> {
+        let mut topics = BTreeMap::new();
+        if partitions.is_empty() {
+            return Ok(topics);
         }
-        metrics.gaps.inc();
-        metrics.gap_events.inc_by(u64::try_from(first - committed).unwrap_or(0));
-        tracing::error!(
-            topic,
-            partition,
-            committed,
-            first,
-            end,
-            "GAP: the committed offset is not in Kafka any more (retention, or the topic was created anew); \
-             reading goes on with the oldest event"
-        );
-        Ok(Offset::Offset(first))
+        let mut answer = self.sources.ask(consumer)?;
+        let mut list = TopicPartitionList::new();
+        for TopicPartition { topic, partition } in partitions {
+            if !topics.contains_key(topic) {
+                let unknown = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
+                let asking = |source| RouterFault::Kafka { doing: "ask what the sources are", source };
+                let facts = answer.remove(topic).ok_or_else(|| asking(unknown))?;
+                let facts = facts.map_err(|code| asking(KafkaError::MetadataFetch(code)))?;
+                let first_seen = self.sources.first_seen(topic);
+                topics.insert(topic.clone(), KnownTopic { facts, first_seen, committed: Vec::new() });
+            }
+            if let Some(known) = topics.get_mut(topic) {
+                // An answer can be older than the assignment.
+                known.facts.partitions = known.facts.partitions.max(usize::try_from(*partition).unwrap_or(0) + 1);
+            }
+        }
+        for (name, known) in &mut topics {
+            known.committed = vec![None; known.facts.partitions];
+            let last = i32::try_from(known.facts.partitions).unwrap_or(i32::MAX) - 1;
+            list.add_partition_range(name, 0, last);
+        }
+        // Without the errors of single partitions, an offset that could not be asked for would pass for one that was never committed.
+        let asking = |source| RouterFault::Kafka { doing: "ask for the committed offsets", source };
+        let list = consumer.client().committed_offsets(list, ANSWER_TIMEOUT).map_err(asking)?;
+        for (element, written) in list.elements().iter().zip(written_beside(&list)) {
+            element.error().map_err(asking)?;
+            let partition = usize::try_from(element.partition()).unwrap_or(usize::MAX);
+            let known = topics.get_mut(element.topic());
+            if let (Some(place), Offset::Offset(offset)) =
+                (known.and_then(|known| known.committed.get_mut(partition)), element.offset())
+            {
+                *place = Some(Committed { offset, mark: Mark::parse(&written) });
+            }
+        }
+        Ok(topics)
+    }
+
+    /// Finds out whether a topic that is read was created anew: its offsets mean nothing any more, so that the router has to begin
+    /// anew, too, with whatever it had under way.
+    pub(super) fn check_topics(&mut self, consumer: &Arc<Consumer>) -> Result<(), RouterFault> {
+        let Some(answer) = self.sources.watch(consumer) else { return Ok(()) };
+        let is_another = |partition: &&Partition| match (&partition.topic_id, answer.get(&partition.name.topic)) {
+            (Some(read), Some(Ok(TopicFacts { id: Some(now), .. }))) => read != now,
+            _ => false,
+        };
+        match self.list.iter().find(is_another) {
+            Some(partition) => Err(RouterFault::TopicCreatedAnew { topic: partition.name.topic.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Gives partitions up: what is under way may end within `patience`, what has ended is committed, the rest is the next owner's.
@@ -184,8 +231,7 @@ impl Partitions {
         let mut progress = TopicPartitionList::new();
         for partition in &self.list {
             if let Some(offset) = tracker.take_progress(partition.index) {
-                let TopicPartition { topic, partition } = &partition.name;
-                let _ = progress.add_partition_offset(topic, *partition, Offset::Offset(offset.get()));
+                let _ = add_marked(&mut progress, &partition.name, Offset::Offset(offset.get()), &partition.mark);
             }
         }
         if progress.count() > 0
@@ -231,12 +277,69 @@ impl Partitions {
     }
 }
 
-/// The partition's end as a number, so that it is committed even if nothing comes before the engine stops, and what comes then is
-/// read.
-fn end_of(name: &TopicPartition, consumer: &Consumer) -> Result<Offset, RouterFault> {
+/// What is known of a topic whose partitions are taken on.
+struct KnownTopic {
+    facts: TopicFacts,
+    first_seen: Option<TopicId>,
+    committed: Vec<Option<Committed>>,
+}
+
+/// A start as an offset. If Kafka has deleted what is behind a committed one, or the whole topic, that is said loudly.
+fn offset_of(
+    start: Start,
+    name: &TopicPartition,
+    now: &Topic<'_>,
+    consumer: &Consumer,
+    metrics: &Metrics,
+) -> Result<Offset, RouterFault> {
+    if start == Start::Beginning {
+        return Ok(Offset::Beginning);
+    }
+    let TopicPartition { topic, partition } = name;
     let asking = |source| RouterFault::Kafka { doing: "ask for a partition's first and last offset", source };
-    let (_, end) = consumer.client().fetch_watermarks(&name.topic, name.partition, ANSWER_TIMEOUT).map_err(asking)?;
-    Ok(Offset::Offset(end))
+    let (first, end) = consumer.client().fetch_watermarks(topic, *partition, ANSWER_TIMEOUT).map_err(asking)?;
+    Ok(Offset::Offset(match start {
+        Start::At(committed) if (first..=end).contains(&committed) => committed,
+        Start::At(committed) => {
+            metrics.gaps.inc();
+            metrics.gap_events.inc_by(u64::try_from(first - committed).unwrap_or(0));
+            tracing::error!(
+                topic,
+                partition,
+                committed,
+                first,
+                end,
+                "GAP: the committed offset is not in Kafka any more (retention, or the topic was created anew); \
+                 reading goes on with the oldest event"
+            );
+            first
+        }
+        Start::Anew | Start::Beginning => {
+            metrics.created_anew.inc();
+            tracing::error!(
+                topic,
+                partition,
+                id = now.id.map(tracing::field::display),
+                first,
+                end,
+                "GAP: the topic was deleted and created anew; what was not read of the old one is lost, \
+                 and reading goes on with the first event of the new one"
+            );
+            first
+        }
+        Start::End => end,
+    }))
+}
+
+fn add_marked(
+    list: &mut TopicPartitionList,
+    name: &TopicPartition,
+    offset: Offset,
+    mark: &str,
+) -> Result<(), RouterFault> {
+    let mut element = list.add_partition(&name.topic, name.partition);
+    element.set_metadata(mark);
+    element.set_offset(offset).map_err(|source| RouterFault::Kafka { doing: "store offsets", source })
 }
 
 fn list_of(partitions: &[TopicPartition]) -> TopicPartitionList {
