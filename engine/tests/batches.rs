@@ -39,8 +39,10 @@ fn what_was_not_taken_yet_of_a_partition_that_is_given_up_is_not_taken_any_more(
         batch.fill(Duration::from_millis(10));
         batches += usize::from(!batch.is_done());
         let mut is_first = true;
-        while let Some(record) = batch.take() {
-            if record.partition() == 0 { &mut of_given_up } else { &mut of_kept }.push(record.offset());
+        while !batch.is_done() {
+            for record in batch.take(1) {
+                if record.partition() == 0 { &mut of_given_up } else { &mut of_kept }.push(record.offset());
+            }
             if std::mem::take(&mut is_first) {
                 batch.discard(&given_up);
             }

@@ -17,7 +17,7 @@ use veltrix_route_table::{Compiler, Deliveries, RouteTable};
 use workload::{by_type, shuffled_events, with_conditions, with_conditions_of_their_own};
 
 /// Events that a router looks ahead.
-const AHEAD: usize = 16;
+const AHEAD: usize = 8;
 
 fn route_by_type(criterion: &mut Criterion) {
     for routes in [30, 1_800, 100_000, 1_000_000] {

@@ -252,7 +252,7 @@ unsafe fn partitions_of(list: *const rd::rd_kafka_topic_partition_list_t) -> Vec
     elements.iter().map(owned).collect()
 }
 
-/// Records that were polled together, and are taken one after the other. Made once and filled again and again.
+/// Records that were polled together, and are taken some at a time. Made once and filled again and again.
 pub struct Batch {
     records: Vec<*mut rd::rd_kafka_message_t>,
     /// So many of them were taken.
@@ -300,13 +300,14 @@ impl Batch {
         self.taken == self.records.len()
     }
 
-    /// Takes the next record.
+    /// Takes the next records, `most` of them at most.
     #[inline]
-    pub fn take(&mut self) -> Option<Record<'_>> {
-        let record = self.records.get(self.taken)?;
-        self.taken += 1;
-        // SAFETY: the pointer is a message that lives until this batch is cleared, for which it must not be borrowed.
-        Some(Record { message: unsafe { &**record } })
+    pub fn take(&mut self, most: usize) -> impl Iterator<Item = Record<'_>> {
+        let begin = self.taken;
+        self.taken = self.records.len().min(begin.saturating_add(most));
+        let taken = self.records.get(begin..self.taken).unwrap_or_default();
+        // SAFETY: each pointer is a message that lives until this batch is cleared, for which it must not be borrowed.
+        taken.iter().map(|record| Record { message: unsafe { &**record } })
     }
 
     /// Gives back what was not taken yet of these partitions.

@@ -3,8 +3,8 @@
 //! Nothing here allocates per event: the table fills reused deliveries, headers go straight into librdkafka's list, and a delivery
 //! travels as a number, the [`Ticket`]. Allocations are left to what is rare: dead letters, a new table, records that are sent again.
 //!
-//! Nothing here waits for room: librdkafka's queue has no limit to speak of, and the router looks at the books ([`Tracker`]) before each
-//! event.
+//! Nothing here waits for room: librdkafka's queue has no limit to speak of, and the router looks at the books ([`Tracker`]) every
+//! few events.
 
 use super::RouterFault;
 use super::alone::{Alone, refuses_a_batch};
@@ -58,6 +58,9 @@ struct Lane {
     sent: LocalIntCounter,
 }
 
+/// Records that are dispatched together.
+pub(super) const AHEAD: usize = 8;
+
 /// Headers that a record can have before they need memory of their own.
 const HEADERS_INLINE: usize = 24;
 type HeaderList<'r> = SmallVec<[(&'r str, Option<&'r [u8]>); HEADERS_INLINE]>;
@@ -74,7 +77,11 @@ struct KafkaEvent<'r> {
     headers: HeaderList<'r>,
 }
 
-impl KafkaEvent<'_> {
+impl<'r> KafkaEvent<'r> {
+    fn of(record: Record<'r>) -> KafkaEvent<'r> {
+        KafkaEvent { record, topic: record.topic(), headers: record.headers().collect() }
+    }
+
     /// The memory that one delivery of it takes in librdkafka's queue.
     fn bytes(&self) -> u32 {
         let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
@@ -165,22 +172,43 @@ impl Dispatch {
         self.polled_at = self.now();
     }
 
-    /// Routes and sends one record.
+    /// Routes and sends some records, [`AHEAD`] of them at most. A large table is told of all of them before the first is routed, so
+    /// that they wait for memory together.
     #[inline]
-    pub(super) fn dispatch(
+    pub(super) fn dispatch<'r>(
         &mut self,
         snapshot: &Snapshot,
         partitions: &mut Partitions,
-        record: Record<'_>,
+        records: impl Iterator<Item = Record<'r>>,
     ) -> Result<(), RouterFault> {
-        if let Some(code) = record.error() {
-            return self.partition_error(&record, code);
+        let prefetch = snapshot.table.wants_prefetch();
+        let mut events: SmallVec<[KafkaEvent<'_>; AHEAD]> = SmallVec::new();
+        for record in records {
+            if let Some(code) = record.error() {
+                self.partition_error(&record, code)?;
+                continue;
+            }
+            let event = KafkaEvent::of(record);
+            if prefetch {
+                snapshot.table.prefetch(&event);
+            }
+            events.push(event);
         }
-        let Some(partition) = partitions.of(&record) else { return Ok(()) };
+        events.iter().try_for_each(|event| self.dispatch_event(snapshot, partitions, event))
+    }
+
+    #[inline]
+    fn dispatch_event(
+        &mut self,
+        snapshot: &Snapshot,
+        partitions: &mut Partitions,
+        event: &KafkaEvent<'_>,
+    ) -> Result<(), RouterFault> {
+        let record = &event.record;
+        let Some(partition) = partitions.of(record) else { return Ok(()) };
         self.metrics.consumed.inc();
-        let event = KafkaEvent { record, topic: record.topic(), headers: record.headers().collect() };
-        snapshot.table.route(&event, &mut self.deliveries);
-        let letter = self.letter_of(snapshot, &event);
+        snapshot.table.route(event, &mut self.deliveries);
+        let letter = self.letter_of(snapshot, event);
         let deliveries = self.deliveries.list().len() as u32;
         let under_way = deliveries + u32::from(letter.is_some());
         let bytes = event.bytes().saturating_mul(under_way);
@@ -194,7 +222,7 @@ impl Dispatch {
         for index in 0..deliveries as usize {
             let delivery = self.deliveries.list()[index];
             let route = delivery.route.map(|route| snapshot.table.route_id(route));
-            self.send(&event, delivery.destination.get(), route, ticket)?;
+            self.send(event, delivery.destination.get(), route, ticket)?;
         }
         if let Some(letter) = letter {
             self.refused.push((letter, ticket));

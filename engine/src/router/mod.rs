@@ -30,7 +30,7 @@ use crate::offsets::Tracker;
 use crate::snapshot::{Published, Reader};
 use crate::stop::{Stop, Stopping};
 use alone::Alone;
-use dispatch::Dispatch;
+use dispatch::{AHEAD, Dispatch};
 use partitions::Partitions;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -207,10 +207,8 @@ impl<'c> Router<'c> {
                 batch.fill(IDLE_WAIT);
                 dispatch.begin_batch();
             }
-            while !context.is_full(&dispatch.tracker)
-                && let Some(record) = batch.take()
-            {
-                dispatch.dispatch(snapshot, partitions, record)?;
+            while !context.is_full(&dispatch.tracker) && !batch.is_done() {
+                dispatch.dispatch(snapshot, partitions, batch.take(AHEAD))?;
             }
             dispatch.handle_reports(Duration::ZERO)?;
         } else {
