@@ -53,10 +53,12 @@ pub struct Question {
 }
 
 impl Question {
-    /// Asks what topics are. Does not block; gives up by itself after `patience`.
+    /// Asks a broker, or the controller, what topics are. Does not block; gives up by itself after `patience`. Not every cluster has
+    /// a controller that can be asked: the embedded broker has none.
     pub fn ask<'t>(
         consumer: &Arc<Consumer>,
         topics: impl Iterator<Item = &'t str>,
+        broker: Option<i32>,
         patience: Duration,
     ) -> Result<Question, KafkaError> {
         let bad_name = |_| KafkaError::AdminOpCreation("a topic's name has a zero byte in it".to_owned());
@@ -64,12 +66,15 @@ impl Question {
         let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
         let native = consumer.native();
         // SAFETY: the client is alive and is kept alive by the question; names and pointers outlive the calls, which copy them; options
-        // and collection are ours and are destroyed once; without a buffer for its text, a refused timeout leaves the default.
+        // and collection are ours and are destroyed once; an option that is refused, without a buffer for its text, stays as it was.
         let answers = unsafe {
             let answers = Queue::new(native);
             let options =
                 rd::rd_kafka_AdminOptions_new(native, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
             rd::rd_kafka_AdminOptions_set_request_timeout(options, millis(patience), null_mut(), 0);
+            if let Some(broker) = broker {
+                rd::rd_kafka_AdminOptions_set_broker(options, broker, null_mut(), 0);
+            }
             let collection = rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             rd::rd_kafka_DescribeTopics(native, collection, options, answers.native());
             rd::rd_kafka_TopicCollection_destroy(collection);

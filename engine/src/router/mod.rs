@@ -13,9 +13,9 @@
 //! changes hands is dropped at that moment: the next owner, or this router, reads it again from the committed offset. Were it
 //! dispatched after that, later events would count as delivered before earlier ones, and those could be lost.
 //!
-//! **Faults.** A client that can't go on, a dead letter that can't be written, a position that Kafka has lost: the router gives up
-//! its clients without committing anything beyond what is delivered, and begins anew ([`supervise`]). Events are repeated then;
-//! none is lost.
+//! **Faults.** A client that can't go on, a dead letter that can't be written, a position that Kafka has lost, a source topic that was created
+//! anew ([`sources`]): the router gives up its clients without committing anything beyond what is delivered, and begins anew
+//! ([`supervise`]). Events are repeated then; none is lost.
 
 mod alone;
 mod dispatch;
@@ -71,7 +71,7 @@ impl RouterContext {
 pub enum StartAt {
     /// At the oldest event that Kafka still has.
     Earliest,
-    /// At events that come from now on.
+    /// At events that come from now on. Partitions that are added later are read from their first event all the same.
     Latest,
 }
 

@@ -125,10 +125,10 @@ impl Partitions {
         Ok(())
     }
 
-    /// What is known of the topics of these partitions. Which topics they are is asked before what is committed: an offset that is
-    /// committed after that can only be marked with a newer topic, not an older one with a newer mark.
+    /// What is known of the topics of these partitions. Which topics they are is asked first: should one be created anew between the two
+    /// questions, its offset gets the mark of the old one, and that is noticed. The other way round it would never be.
     fn topics_of(
-        &self,
+        &mut self,
         partitions: &[TopicPartition],
         consumer: &Arc<Consumer>,
     ) -> Result<BTreeMap<String, KnownTopic>, RouterFault> {
@@ -292,15 +292,19 @@ fn offset_of(
     consumer: &Consumer,
     metrics: &Metrics,
 ) -> Result<Offset, RouterFault> {
-    if start == Start::Beginning {
-        return Ok(Offset::Beginning);
-    }
     let TopicPartition { topic, partition } = name;
-    let asking = |source| RouterFault::Kafka { doing: "ask for a partition's first and last offset", source };
-    let (first, end) = consumer.client().fetch_watermarks(topic, *partition, ANSWER_TIMEOUT).map_err(asking)?;
-    Ok(Offset::Offset(match start {
-        Start::At(committed) if (first..=end).contains(&committed) => committed,
+    let watermarks = || {
+        let asking = |source| RouterFault::Kafka { doing: "ask for a partition's first and last offset", source };
+        consumer.client().fetch_watermarks(topic, *partition, ANSWER_TIMEOUT).map_err(asking)
+    };
+    Ok(match start {
+        Start::Beginning => Offset::Beginning,
+        Start::End => Offset::Offset(watermarks()?.1),
         Start::At(committed) => {
+            let (first, end) = watermarks()?;
+            if (first..=end).contains(&committed) {
+                return Ok(Offset::Offset(committed));
+            }
             metrics.gaps.inc();
             metrics.gap_events.inc_by(u64::try_from(first - committed).unwrap_or(0));
             tracing::error!(
@@ -312,9 +316,10 @@ fn offset_of(
                 "GAP: the committed offset is not in Kafka any more (retention, or the topic was created anew); \
                  reading goes on with the oldest event"
             );
-            first
+            Offset::Offset(first)
         }
-        Start::Anew | Start::Beginning => {
+        Start::Anew => {
+            let (first, end) = watermarks()?;
             metrics.created_anew.inc();
             tracing::error!(
                 topic,
@@ -325,10 +330,9 @@ fn offset_of(
                 "GAP: the topic was deleted and created anew; what was not read of the old one is lost, \
                  and reading goes on with the first event of the new one"
             );
-            first
+            Offset::Offset(first)
         }
-        Start::End => end,
-    }))
+    })
 }
 
 fn add_marked(

@@ -4,7 +4,8 @@ use super::RouterFault;
 use crate::kafka::native::Consumer;
 use crate::kafka::topics::{Answer, Question, TopicFacts, TopicId};
 use parking_lot::Mutex;
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ impl FirstSeen {
 pub(super) struct Sources {
     names: Vec<String>,
     first_seen: Arc<FirstSeen>,
+    /// A broker that has answered.
+    broker: Option<i32>,
     question: Option<Question>,
     asked_at: Option<Instant>,
 }
@@ -43,14 +46,21 @@ impl Sources {
         let mut names = names.to_vec();
         names.sort_unstable();
         names.dedup();
-        Sources { names, first_seen, question: None, asked_at: None }
+        Sources { names, first_seen, broker: None, question: None, asked_at: None }
     }
 
     /// What the sources are now. Waits for the answer.
-    pub(super) fn ask(&self, consumer: &Arc<Consumer>) -> Result<Answer, RouterFault> {
+    pub(super) fn ask(&mut self, consumer: &Arc<Consumer>) -> Result<Answer, RouterFault> {
         let asking = |source| RouterFault::Kafka { doing: "ask what the sources are", source };
+        // A broker has to be asked by its number, and this tells the number of one that answers.
+        let any = self.names.first().map(String::as_str);
+        let metadata = consumer.client().fetch_metadata(any, ANSWER_TIMEOUT).map_err(asking)?;
+        let listed = metadata.brokers().first().map(|broker| broker.id());
+        // An answer that is still on its way would be older than this one.
+        self.question = None;
+        self.broker = Some(metadata.orig_broker_id()).filter(|broker| *broker >= 0).or(listed);
         let answer = self.question(consumer).map_err(asking)?.answer(ANSWER_TIMEOUT);
-        let answer = answer.unwrap_or(Err(rdkafka::error::RDKafkaErrorCode::OperationTimedOut));
+        let answer = answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut));
         let answer = answer.map_err(|code| asking(KafkaError::MetadataFetch(code)))?;
         self.first_seen.note(&answer);
         Ok(answer)
@@ -64,10 +74,17 @@ impl Sources {
         }
         let answer = self.question.as_ref()?.answer(Duration::ZERO)?;
         self.question = None;
-        // No answer this time: what is out of order shows itself elsewhere.
-        let answer = answer.ok()?;
-        self.first_seen.note(&answer);
-        Some(answer)
+        match answer {
+            Ok(answer) => {
+                self.first_seen.note(&answer);
+                Some(answer)
+            }
+            Err(_) => {
+                // That broker may be gone: the controller next time. Whatever else is wrong shows itself elsewhere.
+                self.broker = None;
+                None
+            }
+        }
     }
 
     pub(super) fn first_seen(&self, name: &str) -> Option<TopicId> {
@@ -75,6 +92,6 @@ impl Sources {
     }
 
     fn question(&self, consumer: &Arc<Consumer>) -> Result<Question, KafkaError> {
-        Question::ask(consumer, self.names.iter().map(String::as_str), ANSWER_TIMEOUT)
+        Question::ask(consumer, self.names.iter().map(String::as_str), self.broker, ANSWER_TIMEOUT)
     }
 }
