@@ -193,9 +193,10 @@ async fn partitions_that_go_and_come_back_while_a_batch_waits_for_a_dead_destina
     let engine = fleet.start_engine_with(0, &SMALL_BOOKS);
     engine.wait_for_log(BOOKS_ARE_FULL).await;
     let other = fleet.start_engine_with(1, &SMALL_BOOKS);
-    fleet.wait_for_engines(2).await;
+    let half_of_them = "partitions assigned router=0 count=2";
+    other.wait_for_log(half_of_them).await;
     other.kill();
-    fleet.wait_for_engines(1).await;
+    engine.wait_for_log(half_of_them).await;
     fleet.second_machine(true);
     judge(&fleet, audit, &engine).await;
     assert!(!engine.log().contains("begins anew"), "{}", engine.log());
