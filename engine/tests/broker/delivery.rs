@@ -90,6 +90,15 @@ async fn nothing_is_lost_on_the_embedded_broker_through_kills_and_updates() {
     kills_and_updates(fleet, plan).await;
 }
 
+/// Judges a storm when everything that it sent is committed.
+async fn judge(fleet: &Arc<Fleet>, audit: Reader, engine: &EngineProcess) -> AuditReport {
+    let waiting = Arc::clone(fleet);
+    tokio::task::spawn_blocking(move || waiting.wait_until_committed()).await.unwrap();
+    let report = tokio::task::spawn_blocking(|| audit.finish(QUIET)).await.unwrap().unwrap();
+    assert!(report.is_right(), "{report:#?}\n{}", engine.log());
+    report
+}
+
 /// A stop in order, and a start after it.
 async fn stop_and_start(fleet: Fleet) {
     let engine = fleet.start_engine(0);
@@ -99,11 +108,7 @@ async fn stop_and_start(fleet: Fleet) {
     assert_eq!(engine.terminate(), Some(0));
     let engine = fleet.start_engine(0);
     tokio::task::spawn_blocking(|| storm.join()).await.unwrap().unwrap();
-    let fleet = Arc::new(fleet);
-    let waiting = Arc::clone(&fleet);
-    tokio::task::spawn_blocking(move || waiting.wait_until_committed()).await.unwrap();
-    let report = tokio::task::spawn_blocking(|| audit.finish(QUIET)).await.unwrap().unwrap();
-    assert!(report.is_right(), "{report:#?}\n{}", engine.log());
+    let report = judge(&Arc::new(fleet), audit, &engine).await;
     assert_eq!(report.duplicated, 0, "a stop in order commits what it delivered\n{}", engine.log());
 }
 
@@ -141,15 +146,6 @@ async fn without_its_control_plane_an_engine_routes_on_and_restarts_from_its_las
     fleet.start_control_plane().await;
     fleet.wait_for_engines(1).await;
     assert_eq!(engine.terminate(), Some(0));
-}
-
-/// Judges a storm when everything that it sent is committed.
-async fn judge(fleet: &Arc<Fleet>, audit: Reader, engine: &EngineProcess) -> AuditReport {
-    let waiting = Arc::clone(fleet);
-    tokio::task::spawn_blocking(move || waiting.wait_until_committed()).await.unwrap();
-    let report = tokio::task::spawn_blocking(|| audit.finish(QUIET)).await.unwrap().unwrap();
-    assert!(report.is_right(), "{report:#?}\n{}", engine.log());
-    report
 }
 
 /// Books so small that a destination that takes nothing fills them within a batch. And a session that outlasts the 3 s for which the mock
