@@ -58,6 +58,17 @@ impl Fleet {
         self.state.lock().sessions.len()
     }
 
+    /// The highest version that any engine has run when it connected. A number up to this may be another map's.
+    pub fn highest_said(&self) -> u64 {
+        self.state.lock().highest_said
+    }
+
+    /// An engine that runs a version which is not below the one in force, though this control plane has not given it; and that
+    /// version. Of several, the highest.
+    pub fn ahead(&self) -> Option<(String, u64)> {
+        self.state.lock().ahead().map(|(engine_id, version)| (engine_id.to_owned(), version))
+    }
+
     /// Every connected engine, by id.
     pub fn engines(&self) -> Vec<v1::EngineStatus> {
         self.state.lock().sessions.iter().map(|(engine_id, session)| session.status(engine_id)).collect()
@@ -77,11 +88,20 @@ impl Fleet {
         let engine_id = hello.engine_id.clone();
         check_engine_id(&engine_id)?;
         let (version, software_version) = (hello.version, hello.software_version.clone());
+        if version > limits::ENGINE_VERSION {
+            return Err(Status::invalid_argument(format!(
+                "Hello says version {version}; no RouteMap has a number above {}",
+                limits::ENGINE_VERSION
+            )));
+        }
         let joined = self.change(|state, now| {
             let known = state.sessions.contains_key(&engine_id);
-            (known || state.sessions.len() < limits::ENGINES).then(|| (known, state.join(hello, now)))
+            (known || state.sessions.len() < limits::ENGINES).then(|| {
+                let joined = state.join(hello, now);
+                (known, joined, state.is_ahead(&engine_id))
+            })
         });
-        let Some((replaces, joined)) = joined else {
+        let Some((replaces, joined, is_ahead)) = joined else {
             warn!(engine_id, limit = limits::ENGINES, "an engine is turned away: too many are connected");
             return Err(Status::resource_exhausted(format!(
                 "{} engines are connected, and that is the limit",
@@ -89,6 +109,14 @@ impl Fleet {
             )));
         };
         info!(engine_id, version, software_version, replaces, "an engine connected");
+        if is_ahead {
+            warn!(
+                engine_id,
+                version,
+                "the engine runs a version that was not given here: the store was emptied, or put back from an older copy. It \
+                 stays on its map until the next update, which will be numbered above"
+            );
+        }
         self.metrics.sessions.inc();
         Ok(joined)
     }

@@ -20,6 +20,9 @@ pub const ENGINES: usize = 1_024;
 /// Bytes of an engine's id.
 pub const ENGINE_ID_BYTES: usize = 255;
 
+/// The highest version that an engine can say it runs. Updates are numbered above all that engines say, and there must be numbers left.
+pub const ENGINE_VERSION: u64 = 1 << 62;
+
 /// Reasons kept of one engine that refuses a map.
 pub const REASONS_PER_ENGINE: usize = 100;
 

@@ -32,8 +32,8 @@ use tonic_health::ServingStatus;
 use tracing::{debug, info, warn};
 use veltrix_proto::v1::control_plane_server::ControlPlaneServer;
 
-/// How often engines that do not answer are looked for.
-const EXPIRE_EVERY: Duration = Duration::from_millis(500);
+/// How often engines that do not answer are looked for, and such as can't be brought to the version in force.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// After an accept that failed, for want of file descriptors most likely, the next would fail as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -102,6 +102,7 @@ pub async fn serve(
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     let mut tasks = JoinSet::new();
     tasks.spawn(expire_silent_engines(Arc::clone(&fleet)));
+    tasks.spawn(renumber_for_engines_ahead(Arc::clone(&updates)));
     let (stopping, _) = watch::channel(false);
     let connections = Connections { router, metrics, stopping: stopping.clone(), server: server() };
     let mut open = connections.accept_until(listener, shutdown).await;
@@ -191,10 +192,18 @@ fn router<H: tonic_health::pb::health_server::Health>(
 }
 
 async fn expire_silent_engines(fleet: Arc<Fleet>) {
-    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
         fleet.expire();
+    }
+}
+
+async fn renumber_for_engines_ahead(updates: Arc<Updates>) {
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        updates.renumber().await;
     }
 }
 

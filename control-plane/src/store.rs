@@ -2,7 +2,8 @@
 //!
 //! A proposal is stored, and synced to disk, before any engine hears of it; the decision is stored and synced before any engine is
 //! told to switch. So a number is never given twice, and what an engine runs is always to be found here. A proposal that nobody
-//! decided, because the process or the disk failed, is recorded as aborted when the store is opened again.
+//! decided, because the process or the disk failed, is recorded as aborted when the store is opened again. What was given by a store
+//! that is lost can't be known here; so numbers are also above all that engines say they run ([`Proposal::above`]).
 //!
 //! Start at [`Store::open`], then [`Store::propose`] and [`Store::decide`]. Every call blocks on the disk: call it where blocking
 //! is allowed.
@@ -89,6 +90,8 @@ pub struct Proposal {
     pub note: String,
     /// What the map holds.
     pub size: v1::RouteMapSize,
+    /// Its number is to be above this one, too: an engine runs it, though it may not have been given here.
+    pub above: u64,
 }
 
 /// What became of a proposal.
@@ -180,7 +183,15 @@ impl Store {
             size: Some(proposal.size),
             pruned: false,
         };
-        self.write(|transaction| record::append(transaction, version, &proposal.map))
+        let proposed = self.write(|transaction| record::append(transaction, version, &proposal.map, proposal.above))?;
+        if proposed.above != 0 {
+            tracing::warn!(
+                version = proposed.number(),
+                engines_run = proposed.above,
+                "numbers are skipped: an engine runs a version that was not given here"
+            );
+        }
+        Ok(proposed.shown(true))
     }
 
     /// Stores what became of a proposal. When this returns, it is on disk.

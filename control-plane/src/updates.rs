@@ -15,7 +15,7 @@ use crate::validate::{Checked, Validator};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
@@ -45,6 +45,10 @@ pub struct Updates {
     /// At most one that is not done.
     running: Mutex<JoinSet<()>>,
     stopping: AtomicBool,
+    /// An operator has made the map in force in this process's life.
+    made_here: AtomicBool,
+    /// The highest version of an engine for which [`Updates::renumber`] has tried.
+    renumbered_for: AtomicU64,
     shown: Mutex<Shown>,
 }
 
@@ -87,6 +91,8 @@ impl Updates {
             turn: Arc::default(),
             running: Mutex::default(),
             stopping: AtomicBool::new(false),
+            made_here: AtomicBool::new(false),
+            renumbered_for: AtomicU64::new(0),
             shown: Mutex::new(shown),
         })
     }
@@ -152,6 +158,47 @@ impl Updates {
         Ok(())
     }
 
+    /// Gives the map in force a higher number if an engine can't be brought to it otherwise: after the store was emptied, an operator
+    /// may apply a map before the engines are back, and their versions are higher than its number. To be called every now and then.
+    ///
+    /// Only for a map that an operator made in this process's life, and once for each version that an engine comes with. A map that
+    /// merely was in the store may be older than what the engines run: the store may have been put back from a copy, or belong to a
+    /// control plane that was away. That numbers do not go back is what keeps such a map off the fleet; so whether it is wanted, an
+    /// operator has to say, by applying it.
+    pub async fn renumber(self: &Arc<Updates>) {
+        let wanted =
+            |said: u64| self.made_here.load(Ordering::Acquire) && said > self.renumbered_for.load(Ordering::Acquire);
+        if !self.fleet.ahead().is_some_and(|(_, said)| wanted(said)) {
+            return;
+        }
+        let _turn = self.turn.lock().await;
+        let (Some((engine_id, said)), Some(in_force)) = (self.fleet.ahead(), self.fleet.in_force()) else { return };
+        if self.is_stopping() || !wanted(said) {
+            return;
+        }
+        self.renumbered_for.store(said, Ordering::Release);
+        let version = in_force.id.version;
+        warn!(%version, engine_id, engine_runs = said, "the map in force is numbered anew, above what the engine runs");
+        let request = v1::UpdateRouteMapRequest {
+            route_map: in_force.map,
+            note: format!(
+                "the map of version {version} under a higher number: engine `{engine_id}` ran version {said}"
+            ),
+            ..Default::default()
+        };
+        let made = match self.check(request).await {
+            Ok(mut update) => self.switch(&mut update).await,
+            Err(refused) => Err(refused),
+        };
+        match made {
+            Ok((version, engines)) => info!(version, engines = engines.len(), "the map in force has a new number"),
+            Err(failed) => {
+                let reason = failed.to_string();
+                warn!(%version, engine_id, reason, "the map in force keeps its number, and the engine its own map; apply the map again");
+            }
+        }
+    }
+
     /// Whether [`Updates::stop`] was called.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
@@ -209,7 +256,9 @@ impl Updates {
             return Err(UpdateError::VersionConflict { expected, in_force: version });
         }
         self.enough_engines(&update, self.fleet.connected())?;
-        let unchanged = in_force.as_ref().is_some_and(|map| map.id.sha256 == update.sha256);
+        // Engines that can't be brought to the version in force need these bytes under a higher number.
+        let reaches_all = self.fleet.ahead().is_none();
+        let unchanged = reaches_all && in_force.as_ref().is_some_and(|map| map.id.sha256 == update.sha256);
         let (version, engines) = if unchanged {
             (version, self.as_they_are())
         } else if update.request.dry_run {
@@ -238,7 +287,8 @@ impl Updates {
 
     /// Asks every engine whether it could, and lets go again. The number is only lent: none is given.
     async fn dry_run(&self, update: &mut Checkable, in_force: u64) -> Result<Vec<v1::EngineOutcome>, UpdateError> {
-        let preparing = self.fleet.begin(self.named(update, in_force.saturating_add(1))?);
+        let lent = in_force.max(self.fleet.highest_said()).saturating_add(1);
+        let preparing = self.fleet.begin(self.named(update, lent)?);
         let prepared = self.prepared(update, &preparing).await;
         let outcomes = preparing.outcomes();
         preparing.abort("it was a dry run");
@@ -273,6 +323,7 @@ impl Updates {
         update.times.store = wire(stored);
         let committing = Instant::now();
         self.show(update, committed);
+        self.made_here.store(true, Ordering::Release);
         let outcomes = preparing.commit(self.settings.commit_timeout).await;
         update.times.commit = since(committing);
         for unconfirmed in outcomes.iter().filter(|outcome| outcome.outcome() == Outcome::Unconfirmed) {
@@ -318,6 +369,7 @@ impl Updates {
             sha256: update.sha256,
             note: update.request.note.clone(),
             size: update.size,
+            above: self.fleet.highest_said(),
         };
         let stored = self.with_store(move |store| store.propose(&proposal, SystemTime::now().into())).await;
         stored.map_err(UpdateError::Store)

@@ -17,10 +17,6 @@ async fn an_engine_that_lags_is_brought_to_the_version_in_force() {
     let mut new = control_plane.engine("new").await;
     assert_eq!(new.welcome().await.version, 1);
     assert_eq!(new.follow().await, 1);
-    // The same number with other bytes, as after a store was put back from a copy.
-    let mut other = control_plane.engine_that_runs("other", 1, sha256(b"other")).await;
-    other.welcome().await;
-    assert_eq!(other.follow().await, 1);
     operator.until(|engines| engines.engines.iter().all(|engine| engine.sha256 == sha256(&map("a")))).await;
     control_plane.stop().await;
 }
@@ -270,5 +266,90 @@ async fn a_whole_fleet_that_comes_back_at_once_is_brought_to_the_version_in_forc
         fleet.push(engine.await.unwrap());
     }
     operator.until(|engines| engines.engines.iter().filter(|engine| engine.version == 1).count() == count).await;
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn after_the_store_was_emptied_an_update_is_numbered_above_all_that_engines_run() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    let mut seven = control_plane.engine_that_runs("seven", 7, sha256(b"lost")).await;
+    let mut nine = control_plane.engine_that_runs("nine", 9, sha256(b"lost, too")).await;
+    assert_eq!((seven.welcome().await.version, nine.welcome().await.version), (0, 0));
+    // Also if the engine with the highest version is gone: it will be back.
+    drop(nine);
+    operator.until_connected(1).await;
+    let dry_run = operator.begin(v1::UpdateRouteMapRequest { dry_run: true, ..update(&map("a")) });
+    let prepare = seven.prepare().await;
+    assert_eq!(prepare.version, 10, "an engine must not take a dry run for an older map");
+    seven.say_prepared(&prepare).await;
+    dry_run.await.unwrap().unwrap();
+    seven.abort().await;
+    // The caller knows the control plane, which has nothing in force, not what engines say.
+    let update_one = operator.begin(v1::UpdateRouteMapRequest { expected_version: Some(0), ..update(&map("a")) });
+    assert_eq!(seven.follow().await, 10);
+    assert_eq!(update_one.await.unwrap().unwrap().version, 10);
+    let mut nine = control_plane.engine_that_runs("nine", 9, sha256(b"lost, too")).await;
+    assert_eq!(nine.welcome().await.version, 10);
+    assert_eq!(nine.follow().await, 10);
+    let update_two = operator.begin(v1::UpdateRouteMapRequest { expected_version: Some(10), ..update(&map("b")) });
+    assert_eq!(tokio::join!(seven.follow(), nine.follow()), (11, 11));
+    assert_eq!(update_two.await.unwrap().unwrap().version, 11);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_map_that_was_applied_before_engines_with_higher_versions_came_back_is_numbered_anew_and_reaches_them() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    assert_eq!(operator.update(update(&map("a"))).await.unwrap().version, 1);
+    let mut low = control_plane.engine_that_runs("low", 1, sha256(&map("a"))).await;
+    low.welcome().await;
+    // A higher number, and the same number for another map.
+    for (id, runs, then) in [("seven", 7, 8), ("eight", 8, 9)] {
+        let mut engine = control_plane.engine_that_runs(id, runs, sha256(b"lost")).await;
+        engine.welcome().await;
+        assert_eq!(tokio::join!(low.follow(), engine.follow()), (then, then));
+        operator.until(|engines| engines.version_in_force == then).await;
+        assert_eq!(operator.in_force().await, Some((then, map("a"))));
+        drop(engine);
+        operator.until_connected(1).await;
+    }
+    let note = operator.versions().await.remove(0).note;
+    assert_eq!(note, "the map of version 8 under a higher number: engine `eight` ran version 8");
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_map_from_the_store_that_is_older_than_what_engines_run_reaches_them_only_when_it_is_applied_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let control_plane = ControlPlane::on(directory.path()).await;
+    control_plane.operator().await.update(update(&map("a"))).await.unwrap();
+    control_plane.stop().await;
+
+    // As if the directory were a copy from yesterday.
+    let control_plane = ControlPlane::on(directory.path()).await;
+    let mut operator = control_plane.operator().await;
+    let mut one = control_plane.engine_that_runs("one", 7, sha256(&map("b"))).await;
+    assert_eq!(one.welcome().await.version, 1);
+    // The next thing it hears is what an operator wants.
+    let update_one = operator.begin(update(&map("a")));
+    assert_eq!(one.follow().await, 8);
+    let answer = update_one.await.unwrap().unwrap();
+    assert_eq!((answer.version, answer.unchanged), (8, false));
+    assert!(operator.update(update(&map("a"))).await.unwrap().unchanged);
+    control_plane.stop().await;
+    // The gap is on disk, too, and the number is not forgotten.
+    let control_plane = ControlPlane::on(directory.path()).await;
+    assert_eq!(control_plane.operator().await.update(update(&map("c"))).await.unwrap().version, 9);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_says_an_impossible_version_is_turned_away_and_costs_no_numbers() {
+    let control_plane = ControlPlane::start().await;
+    let mut mad = control_plane.engine_that_runs("mad", u64::MAX, sha256(b"mad")).await;
+    assert_eq!(mad.end().await.code(), Code::InvalidArgument);
+    assert_eq!(control_plane.operator().await.update(update(&map("a"))).await.unwrap().version, 1);
     control_plane.stop().await;
 }

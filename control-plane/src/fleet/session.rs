@@ -96,6 +96,13 @@ impl Session {
         MapId::from_wire(self.version, &self.sha256)
     }
 
+    /// It runs a number that this control plane can't have given: one above `id`'s, or the same one for another map. Engines never go
+    /// back, so it can't be brought to `id`.
+    pub(super) fn is_ahead_of(&self, id: MapId) -> bool {
+        let number = id.version.get();
+        self.version > number || (self.version == number && self.runs() != Some(id))
+    }
+
     pub(super) fn status(&self, engine_id: &str) -> v1::EngineStatus {
         v1::EngineStatus {
             engine_id: engine_id.into(),

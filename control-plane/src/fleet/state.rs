@@ -41,6 +41,8 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) in_force: Option<NamedMap>,
     pub(super) round: Option<Round>,
+    /// The highest version that any engine has run when it connected.
+    pub(super) highest_said: u64,
     serials: u64,
 }
 
@@ -58,6 +60,7 @@ impl State {
         );
         self.serials = self.serials.saturating_add(1);
         let serial = SessionSerial(self.serials);
+        self.highest_said = self.highest_said.max(hello.version);
         let (session, mailbox) = Session::new(serial, hello);
         let in_force = self.in_force.as_ref().map(|map| map.id);
         let welcome = v1::Welcome {
@@ -169,10 +172,32 @@ impl State {
 
     /// Begins an update with every engine that is connected now.
     pub(super) fn begin(&mut self, map: NamedMap, now: Instant) {
-        let parts =
-            self.sessions.iter().map(|(id, session)| (id.clone(), Part::new(session.serial, Progress::Waiting)));
-        self.round = Some(Round { id: map.id, map: map.map, decided: false, parts: parts.collect() });
+        let part = |(engine_id, session): (&String, &Session)| {
+            // It connected after the number had been given.
+            let progress = match session.is_ahead_of(map.id) {
+                true => Progress::Refused(vec![ahead(session.version, map.id)]),
+                false => Progress::Waiting,
+            };
+            (engine_id.clone(), Part::new(session.serial, progress))
+        };
+        let parts = self.sessions.iter().map(part).collect();
+        self.round = Some(Round { id: map.id, map: map.map, decided: false, parts });
         self.advance(now);
+    }
+
+    /// Whether this engine runs a version that was not given here, as far as can be told.
+    pub(super) fn is_ahead(&self, engine_id: &str) -> bool {
+        self.sessions.get(engine_id).is_some_and(|session| match &self.in_force {
+            Some(map) => session.is_ahead_of(map.id),
+            None => session.version > 0,
+        })
+    }
+
+    /// The highest version among the engines that run one which is not below the one in force, and whose it is.
+    pub(super) fn ahead(&self) -> Option<(&str, u64)> {
+        let in_force = self.in_force.as_ref()?.id;
+        let ahead = self.sessions.iter().filter(|(_, session)| session.is_ahead_of(in_force));
+        ahead.map(|(engine_id, session)| (engine_id.as_str(), session.version)).max_by_key(|(_, version)| *version)
     }
 
     /// Ends the update: nobody switches.
@@ -199,15 +224,20 @@ impl State {
         };
         round.decided = true;
         self.in_force = Some(NamedMap { id: round.id, map: round.map.clone() });
-        let connected: Vec<_> = self.sessions.iter().map(|(id, session)| (id.clone(), session.serial)).collect();
-        for (engine_id, serial) in connected {
-            match round.part(&engine_id, serial) {
-                Some(part) => {
+        let ahead_by = |session: &Session| session.is_ahead_of(round.id).then(|| ahead(session.version, round.id));
+        let connected = self.sessions.iter().map(|(id, session)| (id.clone(), session.serial, ahead_by(session)));
+        let connected: Vec<_> = connected.collect();
+        for (engine_id, serial, ahead) in connected {
+            match (round.part(&engine_id, serial), ahead) {
+                (Some(part), _) => {
                     part.progress = Progress::Told;
                     self.tell(&engine_id, round.id);
                 }
-                // It came too late to be asked, and `advance` sees to it.
-                None => drop(round.parts.insert(engine_id, Part::new(serial, Progress::Told))),
+                // It came too late to be asked, and `advance` sees to it, or can't.
+                (None, ahead) => {
+                    let progress = ahead.map_or(Progress::Told, |reason| Progress::Refused(vec![reason]));
+                    round.parts.insert(engine_id, Part::new(serial, progress));
+                }
             }
         }
         // A connection that was cut off by the telling had been told as well as any that is lost on the way.
@@ -352,7 +382,17 @@ fn next_map(
     }
     let in_force = in_force?;
     let lags = session.told != Some(in_force.id) && session.refused != Some(in_force.id);
-    lags.then(|| in_force.clone())
+    (lags && !session.is_ahead_of(in_force.id)).then(|| in_force.clone())
+}
+
+/// Why an engine that runs version `runs` is not asked to prepare `id`.
+fn ahead(runs: u64, id: MapId) -> v1::RefusedField {
+    let message = format!(
+        "it runs version {runs}, which this control plane has not given and which is not below {}; engines never go back. Apply the \
+         map again: it will be numbered above",
+        id.version
+    );
+    v1::RefusedField { path: String::new(), message }
 }
 
 fn abort(id: MapId, reason: &str) -> Update {

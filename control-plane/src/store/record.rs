@@ -23,6 +23,10 @@ pub(super) struct Record {
     /// SHA-256 of the record before this one, as stored; empty for the first.
     #[prost(bytes = "vec", tag = "2")]
     pub(super) previous: Vec<u8>,
+    /// If the number does not follow that of the record before: which one it follows. An engine ran that version, and this store had
+    /// not given it.
+    #[prost(uint64, tag = "3")]
+    pub(super) above: u64,
 }
 
 /// What can be wrong with what is stored.
@@ -73,8 +77,8 @@ impl Record {
     }
 
     /// This record with its fate in it.
-    pub(super) fn decided(self, decision: &Decision, now: Timestamp) -> Record {
-        let mut version = self.version.unwrap_or_default();
+    pub(super) fn decided(mut self, decision: &Decision, now: Timestamp) -> Record {
+        let mut version = self.version.take().unwrap_or_default();
         version.decided_at = Some(now);
         match decision {
             Decision::Commit => version.set_state(State::Committed),
@@ -83,7 +87,7 @@ impl Record {
                 version.reason.clone_from(reason);
             }
         }
-        Record { version: Some(version), previous: self.previous }
+        Record { version: Some(version), ..self }
     }
 }
 
@@ -103,7 +107,8 @@ impl Chain {
         if let Some(before) = self.newest.as_ref().filter(|before| before.state() == State::Proposed) {
             return Err(Fault::Undecided { version: before.number() });
         }
-        let expected = self.newest.as_ref().map_or(1, |before| before.number().saturating_add(1));
+        let before = self.newest.as_ref().map_or(0, Record::number);
+        let expected = before.max(record.above).saturating_add(1);
         if number != expected {
             return Err(Fault::Gap { expected, found: number });
         }
@@ -161,19 +166,22 @@ pub(super) fn get(transaction: &WriteTransaction, version: u64) -> Result<Option
     Ok(bytes.and_then(|bytes| Record::read(version, bytes.value()).ok()))
 }
 
-/// Stores a proposal under the number after the newest, and returns it with that number.
+/// Stores a proposal under the number after the newest, or after `above` if that is higher, and returns it with that number.
 pub(super) fn append(
     transaction: &WriteTransaction,
     mut version: v1::RouteMapVersion,
     map: &[u8],
-) -> Result<v1::RouteMapVersion, redb::Error> {
+    above: u64,
+) -> Result<Record, redb::Error> {
     let mut records = transaction.open_table(RECORDS)?;
-    version.version = records.last()?.map_or(1, |(newest, _)| newest.value().saturating_add(1));
+    let newest = records.last()?.map_or(0, |(newest, _)| newest.value());
+    let above = if above > newest { above } else { 0 };
+    version.version = newest.max(above).saturating_add(1);
     let previous = transaction.open_table(META)?.get(HEAD_KEY)?.map_or(Vec::new(), |head| head.value().to_vec());
     transaction.open_table(MAPS)?.insert(version.version, map)?;
-    let record = Record { version: Some(version.clone()), previous };
-    records.insert(version.version, record.encode_to_vec().as_slice())?;
-    Ok(version)
+    let record = Record { version: Some(version), previous, above };
+    records.insert(record.number(), record.encode_to_vec().as_slice())?;
+    Ok(record)
 }
 
 /// Stores a decided record, and makes it the head.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 fn proposal(map: &str) -> Proposal {
     let map = Bytes::copy_from_slice(map.as_bytes());
-    Proposal { sha256: MapDigest::of(&map), map, note: "a note".into(), size: v1::RouteMapSize::default() }
+    Proposal { sha256: MapDigest::of(&map), map, note: "a note".into(), size: v1::RouteMapSize::default(), above: 0 }
 }
 
 fn version(number: u64) -> RouteMapVersion {
@@ -91,6 +91,21 @@ fn an_aborted_number_is_not_given_again_and_keeps_its_reason() {
     store.decide(version(number), &Decision::Abort { reason: "engine-1 refused".into() }, now()).unwrap();
     assert_eq!(commit(&store, "two"), 2);
     assert_eq!(store.version(version(1)).unwrap().unwrap().reason, "engine-1 refused");
+}
+
+#[test]
+fn a_number_is_above_those_that_were_given_elsewhere_also_after_opening_again() {
+    let (_keep, location) = directory();
+    let store = Store::open(&location).unwrap();
+    let propose = |store: &Store, above| {
+        let number = store.propose(&Proposal { above, ..proposal("map") }, now()).unwrap().version;
+        store.decide(version(number), &Decision::Commit, now()).unwrap();
+        number
+    };
+    assert_eq!([0, 7, 7, 3, 20].map(|above| propose(&store, above)), [1, 8, 9, 10, 21]);
+    drop(store);
+    let store = Store::open(&location).unwrap();
+    assert_eq!((in_force(&store).unwrap().0, propose(&store, 0)), (21, 22));
 }
 
 #[test]
