@@ -13,6 +13,7 @@
 )]
 
 mod api;
+mod connections;
 mod engine_service;
 pub mod fleet;
 mod http;

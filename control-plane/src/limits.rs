@@ -63,7 +63,7 @@ pub const STATUS_DETAILS_BYTES: usize = 3_072;
 /// Bytes of the details of an error over HTTP, where they are in the body.
 pub const JSON_DETAILS_BYTES: usize = 256 << 10;
 
-/// Connections at once, engines included.
+/// Connections at once, engines included. When all places are taken, the one that has been without a request longest makes way.
 pub const CONNECTIONS: usize = 2_048;
 
 /// Requests at once on one HTTP/2 connection.
@@ -72,7 +72,10 @@ pub const STREAMS_PER_CONNECTION: u32 = 64;
 /// Bytes of the headers of one request.
 pub const HEADER_BYTES: u32 = 16 << 10;
 
-/// How long the headers of an HTTP/1 request may take.
+/// How long a new connection may be without a request.
+pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the headers of an HTTP/1 request may take, and how long such a connection may be idle between two.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the body of a request may take.

@@ -113,6 +113,7 @@ async fn run(settings: Settings) -> Result<(), u8> {
         prepare_timeout: settings.prepare_timeout,
         commit_timeout: settings.commit_timeout,
         stop_timeout: settings.stop_timeout,
+        connections: limits::CONNECTIONS,
         initial_route_map: initial_route_map.map(Into::into),
     };
     let shutdown = async move {

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub(crate) store_failures: IntCounter,
     pub(crate) maps_pruned: IntCounter,
     pub(crate) connections: IntGauge,
+    /// By `reason`.
+    pub(crate) connections_closed: IntCounterVec,
     /// By `limit`.
     pub(crate) limit_used: IntGaugeVec,
     /// By `limit`.
@@ -49,6 +51,11 @@ impl Metrics {
             store_failures: all.counter("store_failures_total", "Reads and writes of the store that failed")?,
             maps_pruned: all.counter("maps_pruned_total", "Old versions whose bytes were dropped")?,
             connections: all.gauge("connections", "Open connections, those of engines included")?,
+            connections_closed: all.counters(
+                "connections_closed_total",
+                "Connections that were turned away or closed: no_place, made_way, no_request",
+                "reason",
+            )?,
             limit_used: all.gauges("limit_used", "What the map in force uses of each limit of a RouteMap", "limit")?,
             limit_max: all.gauges("limit_max", "The limits of a RouteMap", "limit")?,
             registry: all.0,

@@ -1,10 +1,11 @@
 //! The life of a control plane: open the store, serve gRPC and HTTP on one port, stop within a deadline.
 //!
-//! All tasks are spawned here. They stop in this order: no new connections and updates; the update under way ends; engines are told
+//! All tasks but those of connections ([`crate::connections`]) are spawned here. They stop in this order: no new connections and updates; the update under way ends; engines are told
 //! to come back later; connections end. What has not ended at the deadline is dropped: an engine's stream never ends by itself, and a
 //! client that does not answer must not hold up the process.
 
 use crate::api::Api;
+use crate::connections::Connections;
 use crate::engine_service;
 use crate::fleet::{Fleet, NamedMap};
 use crate::http::{self, Http};
@@ -17,26 +18,20 @@ use crate::update_error::UpdateError;
 use crate::updates::{Shown, UpdateSettings, Updates};
 use crate::validate::Validator;
 use bytes::Bytes;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use veltrix_proto::v1::control_plane_server::ControlPlaneServer;
 
 /// How often engines that do not answer are looked for, and such as can't be brought to the version in force.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// After an accept that failed, for want of file descriptors most likely, the next would fail as well.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Settings of a control plane.
 #[derive(Clone, Debug)]
@@ -49,6 +44,8 @@ pub struct Config {
     pub prepare_timeout: Duration,
     /// How long an engine may take to switch before its outcome is told as unconfirmed.
     pub commit_timeout: Duration,
+    /// Connections at once, engines included.
+    pub connections: usize,
     /// How long stopping may take.
     pub stop_timeout: Duration,
     /// Committed as the first version if none is in force.
@@ -62,6 +59,7 @@ impl Default for Config {
             keep_versions: NonZeroU64::MIN.saturating_add(999),
             prepare_timeout: Duration::from_secs(10),
             commit_timeout: Duration::from_secs(30),
+            connections: limits::CONNECTIONS,
             stop_timeout: Duration::from_secs(10),
             initial_route_map: None,
         }
@@ -104,7 +102,7 @@ pub async fn serve(
     tasks.spawn(expire_silent_engines(Arc::clone(&fleet)));
     tasks.spawn(renumber_for_engines_ahead(Arc::clone(&updates)));
     let (stopping, _) = watch::channel(false);
-    let connections = Connections { router, metrics, stopping: stopping.clone(), server: server() };
+    let connections = Connections::new(router, metrics, stopping.clone(), config.connections);
     let mut open = connections.accept_until(listener, shutdown).await;
 
     let deadline = Instant::now() + config.stop_timeout;
@@ -204,81 +202,5 @@ async fn renumber_for_engines_ahead(updates: Arc<Updates>) {
     loop {
         ticks.tick().await;
         updates.renumber().await;
-    }
-}
-
-type Server = auto::Builder<TokioExecutor>;
-
-fn server() -> Server {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
-        .max_header_list_size(limits::HEADER_BYTES)
-        // A map of some megabytes must not wait for a round trip every 64 KiB.
-        .adaptive_window(true)
-        .keep_alive_interval(limits::KEEPALIVE.0)
-        .keep_alive_timeout(limits::KEEPALIVE.1);
-    server.http1().timer(TokioTimer::new()).header_read_timeout(limits::HEADER_TIMEOUT);
-    server
-}
-
-struct Connections {
-    router: axum::Router,
-    metrics: Arc<Metrics>,
-    stopping: watch::Sender<bool>,
-    server: Server,
-}
-
-impl Connections {
-    async fn accept_until(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> JoinSet<()> {
-        let connections = Arc::new(self);
-        let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
-        let mut open = JoinSet::new();
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            let accepted = tokio::select! {
-                () = &mut shutdown => return open,
-                accepted = listener.accept() => accepted,
-                // So that what is done doesn't pile up.
-                Some(_) = open.join_next() => continue,
-            };
-            match (accepted, Arc::clone(&places).try_acquire_owned()) {
-                (Ok((stream, peer)), Ok(place)) => {
-                    let connections = Arc::clone(&connections);
-                    open.spawn(async move {
-                        connections.metrics.connections.inc();
-                        if let Err(fault) = connections.serve(stream).await {
-                            debug!(%peer, fault, "a connection failed");
-                        }
-                        connections.metrics.connections.dec();
-                        drop(place);
-                    });
-                }
-                (Ok((_, peer)), Err(_)) => {
-                    warn!(%peer, limit = limits::CONNECTIONS, "a connection is turned away: too many are open");
-                }
-                (Err(error), _) => {
-                    warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    async fn serve(&self, stream: TcpStream) -> Result<(), String> {
-        // Prepare and Commit are small and must not wait for more.
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let service = TowerToHyperService::new(self.router.clone());
-        let mut connection = std::pin::pin!(self.server.serve_connection(TokioIo::new(stream), service));
-        let mut stopping = self.stopping.subscribe();
-        let stopped = async { drop(stopping.wait_for(|stopping| *stopping).await) };
-        tokio::select! {
-            done = &mut connection => return done.map_err(|error| error.to_string()),
-            () = stopped => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        connection.await.map_err(|error| error.to_string())
     }
 }
