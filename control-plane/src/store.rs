@@ -8,19 +8,21 @@
 //! Start at [`Store::open`], then [`Store::propose`] and [`Store::decide`]. Every call blocks on the disk: call it where blocking
 //! is allowed.
 //!
-//! Not here: what a map means, and who is told of it. The records and how they are chained are in [`record`].
+//! Not here: what a map means, and who is told of it. The records and how they are chained are in [`record`]; what redb does with a
+//! damaged file is caught in [`fence`].
 
+mod fence;
 mod record;
 
 use crate::map_id::MapDigest;
 use bytes::Bytes;
+use fence::fenced;
 use parking_lot::Mutex;
 use prost_types::Timestamp;
 use record::{Fault, Record, write_to};
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::SystemTime;
 use veltrix_proto::v1::{self, route_map_version::State};
@@ -33,6 +35,9 @@ const FORMAT_KEY: &str = "format";
 const FORMAT: &[u8] = b"veltrix-control-plane 1";
 /// The digest of the newest decided record.
 const HEAD_KEY: &str = "head";
+/// Above this number (little-endian) the bytes of no version were ever pruned: if they are missing, the file is damaged. Stores that
+/// are older than this key do without.
+const PRUNED_KEY: &str = "pruned";
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "control-plane.redb";
@@ -61,8 +66,9 @@ pub enum StoreError {
     #[error("can't open {place}; check that the directory exists and may be written to, and that its disk has room")]
     Open { place: String, source: std::io::Error },
     #[error(
-        "{place} is not a store of a control plane, or it is damaged ({fault}); put back a copy of it, or move the file away \
-         and start with an empty one, then apply the routes again"
+        "{place} is not a store of a control plane, or it is damaged ({fault}). Engines route on by what they have. Put back a \
+         copy of the file; or move the file away, start again, and apply the routes from where they are written, or from an \
+         engine: `tail -n +2 STATE-DIR/route_map.current > map.binpb`"
     )]
     Damaged { place: String, fault: String },
     #[error("{place} was written by another release (format `{found}`); start the release that wrote it")]
@@ -149,9 +155,11 @@ impl Store {
 
     fn open_with(place: String, opener: Opener) -> Result<Store, StoreError> {
         let store = Store { place, opener, open: Mutex::new(Open { database: None, announced: 0 }) };
-        let database = store.open_database()?;
-        let in_force = store.recover(&database, None)?;
-        *store.open.lock() = Open { database: Some(database), announced: in_force };
+        let (database, in_force) = store.open_and_recover(None)?;
+        {
+            let mut open = store.open.lock();
+            (open.database, open.announced) = (Some(database), in_force);
+        }
         if let Some(version) = RouteMapVersion::from_wire(in_force) {
             store.map(version)?.ok_or_else(|| store.damaged(&Fault::MissingMap { version: in_force }))?;
         }
@@ -245,15 +253,18 @@ impl Store {
     pub fn map(&self, version: RouteMapVersion) -> Result<Option<Bytes>, StoreError> {
         let found = self.run(|database| {
             let transaction = database.begin_read()?;
-            let Some(map) = transaction.open_table(MAPS)?.get(version.get())? else {
-                return Ok(None);
-            };
+            let map = transaction.open_table(MAPS)?.get(version.get())?.map(|map| Bytes::copy_from_slice(map.value()));
             let record = transaction.open_table(RECORDS)?.get(version.get())?;
             let sha256 = record.map(|bytes| Record::read(version.get(), bytes.value()).map(|record| record.sha256()));
-            Ok(Some((Bytes::copy_from_slice(map.value()), sha256)))
+            let pruned = transaction.open_table(META)?.get(PRUNED_KEY)?;
+            let pruned = pruned.and_then(|pruned| Some(u64::from_le_bytes(pruned.value().try_into().ok()?)));
+            let lost = sha256.is_some() && pruned.is_some_and(|pruned| version.get() > pruned);
+            Ok(map.ok_or(lost).map(|map| (map, sha256)))
         })?;
-        let Some((map, sha256)) = found else {
-            return Ok(None);
+        let (map, sha256) = match found {
+            Ok(found) => found,
+            Err(false) => return Ok(None),
+            Err(true) => return Err(self.damaged(&Fault::MissingMap { version: version.get() })),
         };
         let sha256 = sha256.transpose().map_err(|fault| self.damaged(&fault))?.flatten();
         if sha256 != Some(MapDigest::of(&map)) {
@@ -265,22 +276,24 @@ impl Store {
     /// Drops the bytes of all versions but the newest `keep`, those in `in_use`, and the one in force. Returns how many.
     pub fn prune(&self, keep: u64, in_use: &BTreeSet<u64>) -> Result<usize, StoreError> {
         let announced = self.open.lock().announced;
-        let old = self.run(|database| {
+        let (up_to, old) = self.run(|database| {
             let transaction = database.begin_read()?;
             let newest = transaction.open_table(RECORDS)?.last()?.map_or(0, |(key, _)| key.value());
+            let up_to = newest.saturating_sub(keep);
             let mut old = Vec::new();
-            for entry in transaction.open_table(MAPS)?.range(..=newest.saturating_sub(keep))? {
+            for entry in transaction.open_table(MAPS)?.range(..=up_to)? {
                 let version = entry?.0.value();
                 if version != announced && !in_use.contains(&version) {
                     old.push(version);
                 }
             }
-            Ok(old)
+            Ok((up_to, old))
         })?;
         if !old.is_empty() {
             self.write(|transaction| {
                 let mut maps = transaction.open_table(MAPS)?;
                 old.iter().try_for_each(|version| maps.remove(version).map(drop))?;
+                transaction.open_table(META)?.insert(PRUNED_KEY, up_to.to_le_bytes().as_slice())?;
                 Ok(())
             })?;
         }
@@ -301,28 +314,50 @@ impl Store {
         let mut open = self.open.lock();
         let database = match open.database.take() {
             Some(database) => database,
-            None => {
-                let database = self.open_database()?;
-                self.recover(&database, Some(open.announced))?;
-                database
-            }
+            None => self.open_and_recover(Some(open.announced))?.0,
         };
-        // On an error the database stays taken, and is closed here: see `Open`.
-        let done = work(&database).map_err(|source| self.failed(source))?;
-        open.database = Some(database);
-        Ok(done)
+        match self.fenced(|| work(&database).map_err(|source| self.failed(source))) {
+            Ok(done) => {
+                open.database = Some(database);
+                Ok(done)
+            }
+            Err(fault) => {
+                close(database);
+                Err(fault)
+            }
+        }
+    }
+
+    /// The database, and the version in force. See [`Store::recover`].
+    fn open_and_recover(&self, announced: Option<u64>) -> Result<(Database, u64), StoreError> {
+        let database = self.fenced(|| self.open_database())?;
+        match self.fenced(|| self.recover(&database, announced)) {
+            Ok(in_force) => Ok((database, in_force)),
+            Err(fault) => {
+                close(database);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Everything that redb does with the file goes through here, or through [`close`].
+    fn fenced<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        fenced(work).unwrap_or_else(|said| Err(self.damaged(&Fault::Unreadable { said })))
     }
 
     fn open_database(&self) -> Result<Database, StoreError> {
-        // redb asserts in places what it reads from the file.
-        let opened = catch_unwind(AssertUnwindSafe(|| (self.opener)()));
-        let database = opened.map_err(|_| self.damaged(&Fault::Unreadable))?.map_err(|source| match source {
+        let fault = |source| match source {
             DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { place: self.place.clone() },
             DatabaseError::UpgradeRequired(format) => {
                 StoreError::Format { place: self.place.clone(), found: format!("redb {format}") }
             }
             other => self.failed(other.into()),
-        })?;
+        };
+        let mut database = (self.opener)().map_err(fault)?;
+        // Every page against its checksum, before anything is written: a transaction that runs into a damaged page of redb's own
+        // lists panics twice, which nothing can catch. It takes a read of the whole file, at the start only. What redb repairs here
+        // is its list of free pages; a damaged page of ours is an error, since every transaction was committed in two phases.
+        database.check_integrity().map_err(fault)?;
         let format = write_to(&database, |transaction| {
             transaction.open_table(RECORDS)?;
             transaction.open_table(MAPS)?;
@@ -330,6 +365,7 @@ impl Store {
             let found = meta.get(FORMAT_KEY)?.map(|found| found.value().to_vec());
             if found.is_none() {
                 meta.insert(FORMAT_KEY, FORMAT)?;
+                meta.insert(PRUNED_KEY, 0u64.to_le_bytes().as_slice())?;
             }
             Ok(found)
         });
@@ -388,6 +424,19 @@ impl Store {
     fn damaged(&self, fault: &Fault) -> StoreError {
         StoreError::Damaged { place: self.place.clone(), fault: fault.to_string() }
     }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(database) = self.database.take() {
+            close(database);
+        }
+    }
+}
+
+/// redb writes at the end, too. Should the file be damaged, the next to open it will be told.
+fn close(database: Database) {
+    fenced(move || drop(database)).ok();
 }
 
 fn builder() -> redb::Builder {

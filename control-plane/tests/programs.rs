@@ -291,6 +291,28 @@ async fn when_no_more_can_be_written_updates_fail_and_the_old_map_is_served() {
     program.kill();
 }
 
+#[tokio::test]
+async fn a_flipped_bit_in_the_store_is_told_with_the_file_and_what_to_do_and_without_a_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path());
+    program.client().operator().await.update(update(&map("a-type-to-be-found"))).await.unwrap();
+    program.kill();
+    let file = directory.path().join("control-plane.redb");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let places = bytes.windows(18).enumerate().filter(|(_, window)| window == b"a-type-to-be-found");
+    for at in places.map(|(at, _)| at).collect::<Vec<_>>() {
+        bytes[at] ^= 1;
+    }
+    std::fs::write(&file, &bytes).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_veltrix-control-plane"));
+    command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(directory.path()).env("RUST_BACKTRACE", "1");
+    let (code, _, stderr) = said(&command.output().unwrap());
+    for part in [file.to_str().unwrap(), "damaged", "move the file away", "route_map.current"] {
+        assert!(code == 1 && stderr.contains(part), "{part}: {stderr}");
+    }
+    assert!(!stderr.contains("panicked") && !stderr.contains("backtrace"), "{stderr}");
+}
+
 #[test]
 fn what_keeps_it_from_starting_is_said_with_an_exit_code() {
     let directory = tempfile::tempdir().unwrap();

@@ -32,8 +32,8 @@ pub(super) struct Record {
 /// What can be wrong with what is stored.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
-    #[error("its pages can't be read")]
-    Unreadable,
+    #[error("its pages can't be read: {said}")]
+    Unreadable { said: String },
     #[error("the record of version {version} can't be read")]
     UnreadableRecord { version: u64 },
     #[error("version {expected} is missing; version {found} follows")]
@@ -46,7 +46,7 @@ pub(super) enum Fault {
     BrokenHead { version: u64 },
     #[error("version {version} was never decided, though newer ones exist")]
     Undecided { version: u64 },
-    #[error("the bytes of version {version}, which is in force, are missing")]
+    #[error("the bytes of version {version} are missing")]
     MissingMap { version: u64 },
     #[error("the bytes of version {version} are not those that were stored: their SHA-256 differs")]
     OtherMap { version: u64 },
