@@ -71,7 +71,9 @@ impl Fleet {
 
     /// Every connected engine, by id.
     pub fn engines(&self) -> Vec<v1::EngineStatus> {
-        self.state.lock().sessions.iter().map(|(engine_id, session)| session.status(engine_id)).collect()
+        let state = self.state.lock();
+        let in_force = state.in_force.as_ref().map(|map| map.id);
+        state.sessions.iter().map(|(engine_id, session)| session.status(engine_id, in_force)).collect()
     }
 
     /// The versions that connected engines run, were told to run, or are asked about.
@@ -180,10 +182,19 @@ impl Fleet {
 
     /// Asks every connected engine to prepare `map`. One at a time: a second one ends the first.
     pub fn begin(self: &Arc<Fleet>, map: NamedMap) -> Preparing {
+        self.ask(map, false)
+    }
+
+    /// Asks every connected engine whether it could prepare `map`, only to know it.
+    pub fn begin_dry_run(self: &Arc<Fleet>, map: NamedMap) -> Preparing {
+        self.ask(map, true)
+    }
+
+    fn ask(self: &Arc<Fleet>, map: NamedMap, dry_run: bool) -> Preparing {
         debug!(version = %map.id.version, sha256 = %map.id.sha256, "every engine is asked to prepare a map");
         self.change(|state, now| {
             state.abort("another update began", now);
-            state.begin(map, now);
+            state.begin(map, dry_run, now);
         });
         Preparing { fleet: Arc::clone(self), deadline: Instant::now() + self.prepare_timeout, decided: false }
     }

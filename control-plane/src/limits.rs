@@ -29,6 +29,9 @@ pub const REASONS_PER_ENGINE: usize = 100;
 /// Bytes of one such reason.
 pub const ENGINE_REASON_BYTES: usize = 1_024;
 
+/// Reasons shown in an engine's status, if it can't use the map in force.
+pub const REASONS_IN_STATUS: usize = 5;
+
 /// Updates that wait for one engine to read them. One that reads nothing for so long is cut off.
 pub const UPDATES_PER_ENGINE: usize = 32;
 

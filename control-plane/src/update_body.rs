@@ -121,7 +121,7 @@ mod tests {
         let sha256 = Bytes::from_static(&[7; 32]);
         check(Update::Welcome(v1::Welcome { version: 0, sha256: Bytes::new() }));
         check(Update::Commit(v1::Commit { version: 300, sha256: sha256.clone() }));
-        check(Update::Abort(v1::Abort { version: 3, sha256: sha256.clone(), reason: "no".into() }));
+        check(Update::Abort(v1::Abort { version: 3, sha256: sha256.clone(), reason: "no".into(), dry_run: true }));
         for length in [1, 127, 128, 20_000, 3_000_000] {
             let route_map = vec![1; length].into();
             check(Update::Prepare(v1::Prepare { version: 1 << 40, sha256: sha256.clone(), route_map }));

@@ -288,7 +288,7 @@ impl Updates {
     /// Asks every engine whether it could, and lets go again. The number is only lent: none is given.
     async fn dry_run(&self, update: &mut Checkable, in_force: u64) -> Result<Vec<v1::EngineOutcome>, UpdateError> {
         let lent = in_force.max(self.fleet.highest_said()).saturating_add(1);
-        let preparing = self.fleet.begin(self.named(update, lent)?);
+        let preparing = self.fleet.begin_dry_run(self.named(update, lent)?);
         let prepared = self.prepared(update, &preparing).await;
         let outcomes = preparing.outcomes();
         preparing.abort("it was a dry run");

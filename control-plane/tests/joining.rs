@@ -181,11 +181,16 @@ async fn an_engine_that_can_not_use_the_map_in_force_stays_connected_and_is_not_
     old.say_rejected(&prepare, "routes[0]", "not known to this release").await;
     old.say(Report::Health(v1::EngineHealth { partitions: 3, ..Default::default() })).await;
     operator.until(|engines| engines.engines.first().is_some_and(|engine| engine.health.is_some())).await;
-    assert_eq!(operator.engines().await.engines[0].version, 1);
+    let status = operator.engines().await.engines.remove(0);
+    assert_eq!((status.version, status.refused_version), (1, 2));
+    let reason = &status.refused_reasons[0];
+    assert_eq!((&*reason.path, &*reason.message), ("routes[0]", "not known to this release"));
     // The next thing it hears is the next version.
     let update = operator.begin(update(&map("c")));
     assert_eq!(old.follow().await, 3);
     assert_eq!(update.await.unwrap().unwrap().version, 3);
+    let status = operator.engines().await.engines.remove(0);
+    assert_eq!((status.version, status.refused_version, status.refused_reasons.len()), (3, 0, 0));
     control_plane.stop().await;
 }
 
@@ -332,6 +337,9 @@ async fn a_map_from_the_store_that_is_older_than_what_engines_run_reaches_them_o
     let mut operator = control_plane.operator().await;
     let mut one = control_plane.engine_that_runs("one", 7, sha256(&map("b"))).await;
     assert_eq!(one.welcome().await.version, 1);
+    let status = operator.engines().await.engines.remove(0);
+    assert_eq!((status.version, status.refused_version), (7, 1));
+    assert!(status.refused_reasons[0].message.contains("it runs version 7"), "{status:?}");
     // The next thing it hears is what an operator wants.
     let update_one = operator.begin(update(&map("a")));
     assert_eq!(one.follow().await, 8);

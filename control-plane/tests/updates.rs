@@ -77,7 +77,8 @@ async fn if_one_engine_refuses_nobody_switches_and_the_caller_is_told_who_and_wh
     let violations = status.get_details_precondition_failure().unwrap().violations;
     assert_eq!((&*violations[0].subject, &*violations[0].description), ("two", "destinations[0]: no such topic"));
     assert_eq!(violations.len(), 1);
-    assert_eq!(one.abort().await.version, 1);
+    let abort = one.abort().await;
+    assert_eq!((abort.version, abort.dry_run), (1, false));
     assert_eq!(operator.in_force().await, None);
     let versions = operator.versions().await;
     assert_eq!(versions[0].state(), State::Aborted);
@@ -281,7 +282,8 @@ async fn a_dry_run_asks_every_engine_and_leaves_no_trace() {
             one.say_prepared(&prepare).await;
             let answer = update.await.unwrap().unwrap();
             assert_eq!((answer.version, outcomes(&answer)), (1, vec![("one", Outcome::Prepared)]));
-            assert_eq!(one.abort().await.reason, "it was a dry run");
+            let abort = one.abort().await;
+            assert_eq!((&*abort.reason, abort.dry_run), ("it was a dry run", true));
         }
     }
     assert_eq!(operator.versions().await.len(), 1);
@@ -361,6 +363,16 @@ async fn a_map_that_was_changed_on_its_way_is_noticed() {
     let status = operator.update(request).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("it was cut or changed on its way"), "{status}");
+    // Cut between two fields it is a whole map, and only the digest shows it.
+    let cut = map("b");
+    let mut two_routes = <v1::RouteMap as prost::Message>::decode(cut.clone()).unwrap();
+    two_routes.routes.push(v1::Route { id: "second".into(), ..two_routes.routes[0].clone() });
+    let whole = prost::Message::encode_to_vec(&two_routes);
+    assert!(whole.starts_with(&cut) && whole.len() > cut.len());
+    let request = v1::UpdateRouteMapRequest { sha256: sha256(&whole), ..update(&cut) };
+    assert!(operator.update(request).await.unwrap_err().message().contains("it was cut or changed on its way"));
+    let request = v1::UpdateRouteMapRequest { sha256: bytes::Bytes::new(), ..update(&cut) };
+    assert_eq!(operator.update(request).await.unwrap().size.unwrap().routes, 1);
     let request = v1::UpdateRouteMapRequest { sha256: "short".into(), ..update(&map("a")) };
     assert!(operator.update(request).await.unwrap_err().message().contains("sha256 has 5 bytes, not 32"));
     control_plane.stop().await;

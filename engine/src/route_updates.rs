@@ -181,8 +181,11 @@ fn answer_blocking(installer: &mut Installer, update: route_update::Update) -> O
                 Some(engine_report::Report::Rejected(Rejected { version, sha256, reasons: vec![reason] }))
             }
         },
-        route_update::Update::Abort(Abort { version, reason, .. }) => {
-            tracing::info!(version, reason, "RouteMap aborted");
+        route_update::Update::Abort(Abort { version, reason, dry_run, .. }) => {
+            match dry_run {
+                true => tracing::info!("the dry run of a RouteMap is over; nothing changes"),
+                false => tracing::info!(version, reason, "RouteMap aborted"),
+            }
             installer.abort();
             None
         }

@@ -60,6 +60,8 @@ pub(super) struct Round {
     pub(super) id: MapId,
     pub(super) map: Bytes,
     pub(super) decided: bool,
+    /// It will be aborted, whatever the engines say.
+    pub(super) dry_run: bool,
     /// By engine id.
     pub(super) parts: BTreeMap<String, Part>,
 }

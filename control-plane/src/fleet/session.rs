@@ -26,6 +26,15 @@ pub(crate) struct Mailbox {
 pub(super) struct Asked {
     pub(super) id: MapId,
     pub(super) at: Instant,
+    /// The engine has been told to forget it, though it still owes the answer: which then is to none that is asked now, even if the
+    /// map and its number are the same again.
+    pub(super) aborted: bool,
+}
+
+/// A map that an engine can't use, and the first reasons why.
+pub(super) struct Refused {
+    pub(super) id: MapId,
+    pub(super) reasons: Vec<v1::RefusedField>,
 }
 
 pub(super) struct Session {
@@ -38,7 +47,7 @@ pub(super) struct Session {
     /// The map that it runs or will run, once it has done all that it was told.
     pub(super) told: Option<MapId>,
     /// The map that it can't use. It isn't asked again until another is in force.
-    pub(super) refused: Option<MapId>,
+    pub(super) refused: Option<Refused>,
     software_version: String,
     connected_at: SystemTime,
     last_report_at: SystemTime,
@@ -103,7 +112,27 @@ impl Session {
         self.version > number || (self.version == number && self.runs() != Some(id))
     }
 
-    pub(super) fn status(&self, engine_id: &str) -> v1::EngineStatus {
+    /// Why it can't be brought to `id`, if it can't.
+    pub(super) fn reasons_against(&self, id: MapId) -> Option<Vec<v1::RefusedField>> {
+        let refused = self.refused.as_ref().filter(|refused| refused.id == id);
+        let reasons = refused.map(|refused| refused.reasons.clone());
+        reasons.or_else(|| self.is_ahead_of(id).then(|| vec![self.ahead_of(id)]))
+    }
+
+    /// Why it is not even asked to prepare `id`, which it is ahead of.
+    pub(super) fn ahead_of(&self, id: MapId) -> v1::RefusedField {
+        let message = format!(
+            "it runs version {}, which this control plane has not given and which is not below {}; engines never go back. Apply the \
+             map again: it will be numbered above",
+            self.version, id.version
+        );
+        v1::RefusedField { path: String::new(), message }
+    }
+
+    pub(super) fn status(&self, engine_id: &str, in_force: Option<MapId>) -> v1::EngineStatus {
+        let refused = in_force.and_then(|id| Some((id, self.reasons_against(id)?)));
+        let (refused_version, refused_reasons) =
+            refused.map(|(id, reasons)| (id.version.get(), reasons)).unwrap_or_default();
         v1::EngineStatus {
             engine_id: engine_id.into(),
             software_version: self.software_version.clone(),
@@ -112,6 +141,8 @@ impl Session {
             connected_at: Some(self.connected_at.into()),
             last_report_at: Some(self.last_report_at.into()),
             health: self.health,
+            refused_version,
+            refused_reasons,
         }
     }
 }

@@ -7,7 +7,7 @@
 //! Not here: waiting and deadlines ([`super::Fleet`]).
 
 use super::round::{Part, Progress, Round};
-use super::session::{Asked, Mailbox, Session, SessionSerial};
+use super::session::{Asked, Mailbox, Refused, Session, SessionSerial};
 use crate::limits;
 use crate::map_id::MapId;
 use bytes::Bytes;
@@ -100,10 +100,11 @@ impl State {
         let Some(id) = MapId::from_wire(report.version, &report.sha256) else {
             return Notable::Invalid("Prepared without a version or a SHA-256");
         };
-        if !self.answered(engine_id, serial, id) {
+        let Some(asked) = self.answered(engine_id, serial, id) else {
             return Notable::Nothing;
-        }
+        };
         match self.round.as_mut().filter(|round| round.id == id && !round.decided) {
+            _ if asked.aborted => {}
             Some(round) => {
                 if let Some(part) = round.part(engine_id, serial) {
                     part.progress = Progress::Prepared;
@@ -130,7 +131,11 @@ impl State {
         let asked = self.answered(engine_id, serial, id);
         // Also a Commit can be rejected, though an engine that prepared the map should not.
         let told = self.session(engine_id, serial).is_some_and(|session| session.told == Some(id));
-        if !asked && !told {
+        if asked.is_some_and(|asked| asked.aborted) {
+            self.advance(now);
+            return Notable::Nothing;
+        }
+        if asked.is_none() && !told {
             return Notable::Nothing;
         }
         if let Some(part) =
@@ -140,7 +145,8 @@ impl State {
         }
         let in_force = self.in_force.as_ref().is_some_and(|map| map.id == id);
         if let Some(session) = self.session(engine_id, serial).filter(|_| in_force) {
-            session.refused = Some(id);
+            let reasons = reasons.iter().take(limits::REASONS_IN_STATUS).cloned().collect();
+            session.refused = Some(Refused { id, reasons });
             session.told = session.runs();
         }
         self.advance(now);
@@ -171,17 +177,17 @@ impl State {
     }
 
     /// Begins an update with every engine that is connected now.
-    pub(super) fn begin(&mut self, map: NamedMap, now: Instant) {
+    pub(super) fn begin(&mut self, map: NamedMap, dry_run: bool, now: Instant) {
         let part = |(engine_id, session): (&String, &Session)| {
             // It connected after the number had been given.
             let progress = match session.is_ahead_of(map.id) {
-                true => Progress::Refused(vec![ahead(session.version, map.id)]),
+                true => Progress::Refused(vec![session.ahead_of(map.id)]),
                 false => Progress::Waiting,
             };
             (engine_id.clone(), Part::new(session.serial, progress))
         };
         let parts = self.sessions.iter().map(part).collect();
-        self.round = Some(Round { id: map.id, map: map.map, decided: false, parts });
+        self.round = Some(Round { id: map.id, map: map.map, decided: false, dry_run, parts });
         self.advance(now);
     }
 
@@ -209,9 +215,12 @@ impl State {
             if !matches!(part.progress, Progress::Asked | Progress::Prepared) {
                 continue;
             }
-            // One that was asked still owes its answer, and is asked nothing else before: an answer names no question but its map.
-            if self.session(engine_id, part.serial).is_some() {
-                self.send(engine_id, abort(round.id, reason));
+            // One that was asked still owes its answer, and is asked nothing else before.
+            if let Some(session) = self.session(engine_id, part.serial) {
+                if let Some(asked) = &mut session.asked {
+                    asked.aborted = true;
+                }
+                self.send(engine_id, abort(round.id, reason, round.dry_run));
             }
         }
         self.advance(now);
@@ -224,7 +233,7 @@ impl State {
         };
         round.decided = true;
         self.in_force = Some(NamedMap { id: round.id, map: round.map.clone() });
-        let ahead_by = |session: &Session| session.is_ahead_of(round.id).then(|| ahead(session.version, round.id));
+        let ahead_by = |session: &Session| session.is_ahead_of(round.id).then(|| session.ahead_of(round.id));
         let connected = self.sessions.iter().map(|(id, session)| (id.clone(), session.serial, ahead_by(session)));
         let connected: Vec<_> = connected.collect();
         for (engine_id, serial, ahead) in connected {
@@ -294,7 +303,7 @@ impl State {
                 continue;
             };
             room -= 1;
-            session.asked = Some(Asked { id: next.id, at: now });
+            session.asked = Some(Asked { id: next.id, at: now, aborted: false });
             let prepare =
                 v1::Prepare { version: next.id.version.get(), sha256: next.id.sha256.to_bytes(), route_map: next.map };
             if !session.send(Update::Prepare(prepare)) {
@@ -306,22 +315,16 @@ impl State {
         }
     }
 
-    /// True if this was the answer to the open question; false if the question is no longer of interest.
-    fn answered(&mut self, engine_id: &str, serial: SessionSerial, id: MapId) -> bool {
-        let Some(session) = self.session(engine_id, serial) else {
-            return false;
-        };
-        let open = session.asked.is_some_and(|asked| asked.id == id);
-        if open {
-            session.asked = None;
-        }
-        open
+    /// The question that this is the answer to. There is one open question at most, and a stream keeps the order, so that no answer
+    /// needs to name its question more closely than by the map.
+    fn answered(&mut self, engine_id: &str, serial: SessionSerial, id: MapId) -> Option<Asked> {
+        self.session(engine_id, serial)?.asked.take_if(|asked| asked.id == id)
     }
 
     /// An engine outside the update has prepared a map: that in force, or one that no longer is.
     fn caught_up(&mut self, engine_id: &str, id: MapId, took: Option<WireDuration>) {
         if self.in_force.as_ref().is_none_or(|map| map.id != id) {
-            return self.send(engine_id, abort(id, "another version came in force meanwhile"));
+            return self.send(engine_id, abort(id, "another version came in force meanwhile", false));
         }
         if let Some(part) =
             self.round.as_mut().filter(|round| round.id == id).and_then(|round| round.parts.get_mut(engine_id))
@@ -381,22 +384,12 @@ fn next_map(
         }
     }
     let in_force = in_force?;
-    let lags = session.told != Some(in_force.id) && session.refused != Some(in_force.id);
-    (lags && !session.is_ahead_of(in_force.id)).then(|| in_force.clone())
+    let lags = session.told != Some(in_force.id) && session.reasons_against(in_force.id).is_none();
+    lags.then(|| in_force.clone())
 }
 
-/// Why an engine that runs version `runs` is not asked to prepare `id`.
-fn ahead(runs: u64, id: MapId) -> v1::RefusedField {
-    let message = format!(
-        "it runs version {runs}, which this control plane has not given and which is not below {}; engines never go back. Apply the \
-         map again: it will be numbered above",
-        id.version
-    );
-    v1::RefusedField { path: String::new(), message }
-}
-
-fn abort(id: MapId, reason: &str) -> Update {
-    Update::Abort(v1::Abort { version: id.version.get(), sha256: id.sha256.to_bytes(), reason: reason.into() })
+fn abort(id: MapId, reason: &str, dry_run: bool) -> Update {
+    Update::Abort(v1::Abort { version: id.version.get(), sha256: id.sha256.to_bytes(), reason: reason.into(), dry_run })
 }
 
 fn unread() -> Status {
@@ -414,3 +407,6 @@ fn bounded(reasons: Vec<v1::RefusedField>) -> Vec<v1::RefusedField> {
         .map(|reason| v1::RefusedField { path: cut(reason.path), message: cut(reason.message) })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
