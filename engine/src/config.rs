@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 use tonic::transport::Endpoint;
+use veltrix_control_plane::address::{self, AddressError};
 
 /// The flags of `veltrix run`.
 #[derive(Args, Clone, Debug)]
@@ -21,7 +22,7 @@ pub struct RunArgs {
     pub sources: Vec<String>,
 
     /// Where route changes come from; without it the engine routes by its last known good map, or by the one in the binary
-    #[arg(long, env = "VELTRIX_CONTROL_PLANE", value_name = "URL")]
+    #[arg(long, env = "VELTRIX_CONTROL_PLANE", value_name = "HOST:PORT")]
     pub control_plane: Option<String>,
 
     /// How long a start waits for the control plane before it takes the last known good map
@@ -123,14 +124,9 @@ pub enum BadSetting {
     /// Of a Kafka property.
     #[error("{0}")]
     Property(#[from] PropertyError),
-    /// The control plane's URL.
-    #[error("--control-plane `{url}` is no URL such as http://127.0.0.1:7070: {reason}")]
-    ControlPlane {
-        /// As it was given.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// Of the control plane.
+    #[error("--control-plane: {0}")]
+    ControlPlane(#[from] AddressError),
     /// An event that came from a topic would go to it again.
     #[error("--dead-letter-topic `{0}` is a source, too; dead letters would be read again")]
     DeadLettersAreASource(String),
@@ -146,13 +142,8 @@ impl Config {
         let file = args.kafka_properties_file.as_deref();
         let kafka = KafkaSettings::new(args.brokers, file, &args.kafka_properties)
             .map_err(|refused| errors.extend(refused.into_iter().map(BadSetting::from)));
-        let control_plane = args.control_plane.map(|url| {
-            let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| error.to_string());
-            let endpoint = endpoint.and_then(|endpoint| match endpoint.uri().scheme_str() {
-                Some("http" | "https") => Ok(endpoint),
-                _ => Err("it does not begin with http://".to_owned()),
-            });
-            endpoint.map_err(|reason| errors.push(BadSetting::ControlPlane { url, reason }))
+        let control_plane = args.control_plane.map(|address| {
+            address::endpoint(&address).map_err(|refused| errors.push(BadSetting::ControlPlane(refused)))
         });
         if args.sources.contains(&args.dead_letter_topic) {
             errors.push(BadSetting::DeadLettersAreASource(args.dead_letter_topic.clone()));

@@ -38,7 +38,7 @@ struct Cli {
 enum Command {
     /// Route events of a Kafka cluster
     #[command(
-        after_help = "Example:\n  veltrix run --brokers localhost:9092 --source game-events --control-plane http://localhost:7070"
+        after_help = "Example:\n  veltrix run --brokers localhost:9092 --source game-events --control-plane localhost:7070"
     )]
     Run(Box<RunArgs>),
     /// Start everything in one process: a broker, the control plane, the engine with the example routes, and a storm of game events
