@@ -1,7 +1,7 @@
 //! What an audit says.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The outcome of an audit. Deliveries are counted one by one: an event that misses two destinations is two lost.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -11,6 +11,7 @@ pub struct AuditReport {
     /// Deliveries that arrived, duplicates included.
     pub delivered: u64,
     /// The same, by topic.
+    #[serde(serialize_with = "as_object")]
     pub delivered_by_topic: Vec<(String, u64)>,
     /// Events that rightly arrived nowhere.
     pub unmatched: u64,
@@ -46,6 +47,10 @@ impl AuditReport {
     pub fn is_right(&self) -> bool {
         [self.lost, self.misrouted, self.torn, self.misstamped, self.unread].iter().all(|faults| *faults == 0)
     }
+}
+
+fn as_object<S: Serializer>(pairs: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, count)| (name, count)))
 }
 
 /// Latencies in milliseconds.
