@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use support::*;
@@ -75,6 +75,16 @@ impl Program {
     }
 }
 
+/// With this on standard input.
+fn ctl_reads(url: &str, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_veltrixctl"));
+    command.env("VELTRIX_CONTROL_PLANE", url).args(arguments).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may have refused to read.
+    child.stdin.take().unwrap().write_all(input).ok();
+    child.wait_with_output().unwrap()
+}
+
 fn ctl(url: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_veltrixctl"));
     command.env("VELTRIX_CONTROL_PLANE", url).args(arguments).output().unwrap()
@@ -99,15 +109,15 @@ fn validate_says_every_fault_and_needs_no_control_plane() {
     let broken = write(directory.path(), "broken.txtpb", BROKEN);
     let (code, stdout, stderr) = said(&ctl(nowhere, &["validate", &broken]));
     assert_eq!((code, stdout.as_str()), (1, ""));
-    for part in ["3 reasons", "name: must be set", "destinations[0].kafka.topic: `no topic`", "routes[0].to[0]: `bord`"]
-    {
-        assert!(stderr.contains(part), "{stderr}");
+    assert!(stderr.contains("3 reasons"), "{stderr}");
+    for part in ["name: must be set", "destinations[0].kafka.topic: `no topic`", "routes[0].to[0]: `bord`"] {
+        assert!(stderr.contains(&format!("\n  {broken}: {part}")), "{stderr}");
     }
     assert!(!stderr.contains('\u{1b}'), "colours without a terminal: {stderr}");
     for (name, content) in [("good.txtpb", ROUTES), ("good.proto", SCHEMA)] {
         let (code, stdout, stderr) = said(&ctl(nowhere, &["validate", &write(directory.path(), name, content)]));
         assert_eq!((code, stderr.as_str()), (0, ""), "{name}");
-        assert!(stdout.contains("routes          1"), "{stdout}");
+        assert!(stdout.contains("routes           1"), "{stdout}");
     }
 }
 
@@ -116,8 +126,11 @@ fn wrong_files_are_refused_with_their_name() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| write(directory.path(), name, content);
     let cases = [
-        (vec![file("broken.txtpb", "destinations {")], 1, "broken.txtpb"),
-        (vec![file("a.json", "{\"rotes\": []}")], 1, "rotes"),
+        (vec![file("broken.txtpb", "destinations {\n  id: \"a\"\n\n")], 1, "broken.txtpb:2:10: expected '}'"),
+        (vec![file("other.txtpb", "name: \"ü\" nme: 1")], 1, "other.txtpb:1:11: field 'nme' not found"),
+        (vec![file("a.json", "{\n  \"rotes\": []}")], 1, "a.json:2:9: unrecognized field name 'rotes'"),
+        (vec![file("cut.json", "{\n  \"routes\": [")], 1, "cut.json:2:13: EOF while parsing a list"),
+        (vec!["-".into()], 2, "--format"),
         (vec![file("a.binpb", "\u{1}")], 1, "not a serialized RouteMap"),
         (vec![file("a.proto", "syntax = \"proto3\"; message {")], 1, "a.proto"),
         (vec![file("a.yaml", "routes: []")], 2, "no extension that says what it is"),
@@ -174,7 +187,9 @@ fn a_refused_update_exits_with_1_and_every_reason() {
     let (good, broken) = (write(directory.path(), "a.txtpb", ROUTES), write(directory.path(), "b.txtpb", BROKEN));
     let (code, _, stderr) = said(&ctl(&url, &["apply", &broken]));
     assert_eq!(code, 1);
-    assert!(stderr.contains("destinations[0].kafka.topic") && stderr.contains("routes[0].to[0]"), "{stderr}");
+    for path in ["destinations[0].kafka.topic", "routes[0].to[0]"] {
+        assert!(stderr.contains(&format!("\n  {broken}: {path}: ")), "{stderr}");
+    }
     let (code, _, stderr) = said(&ctl(&url, &["apply", &good, "--expected-version", "3"]));
     assert!(code == 1 && stderr.contains("version 0 is in force, not 3") && stderr.contains("hint:"), "{stderr}");
     let (code, _, stderr) = said(&ctl(&url, &["apply", &good, "--minimum-engines", "2"]));
@@ -185,6 +200,95 @@ fn a_refused_update_exits_with_1_and_every_reason() {
     let (code, _, stderr) = said(&ctl(&url, &["status"]));
     assert!(code == 3 && stderr.contains("can't reach the control plane"), "{stderr}");
     assert_eq!(said(&ctl("https://localhost", &["status"])).0, 2);
+}
+
+#[test]
+fn every_reason_names_the_schema_that_it_is_about() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "hunt.proto", SCHEMA);
+    let other = "syntax = \"proto3\"; package other; import \"veltrix/v1/options.proto\"; message Lost {
+        option (veltrix.v1.event) = { type: \"hunt.lost\" routes: [{ id: \"lost\" to: \"nowhere\" }] }; }";
+    write(directory.path(), "other.proto", other);
+    let (code, _, stderr) = said(&ctl("", &["validate", directory.path().to_str().unwrap()]));
+    assert!(code == 1 && stderr.contains("\n  other.proto: routes[1].to[0]: "), "{stderr}");
+}
+
+#[test]
+fn every_command_answers_in_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(&directory.path().join("data"));
+    // As people write it.
+    let address = program.address.to_string();
+    let json = |arguments: &[&str], input: &str| {
+        let (code, stdout, stderr) = said(&ctl_reads(&address, &[arguments, &["--json"]].concat(), input.as_bytes()));
+        assert_eq!(stderr, "", "{arguments:?}");
+        let value: serde_json::Value =
+            serde_json::from_str(&stdout).unwrap_or_else(|fault| panic!("{fault}: {stdout}"));
+        (code, value)
+    };
+    let (code, answer) = json(&["validate", "-", "--format", "txtpb"], ROUTES);
+    assert_eq!((code, &answer["valid"], &answer["size"]["routes"]), (0, &true.into(), &"1".into()));
+    let (code, refused) = json(&["validate", "-", "--format", "txtpb"], BROKEN);
+    assert_eq!((code, &refused["exitCode"]), (1, &1.into()));
+    assert_eq!(refused["reasons"][0]["file"], "standard input");
+    assert_eq!(refused["reasons"].as_array().unwrap().len(), 3);
+
+    let (code, answer) = json(&["apply", "-", "--format", "txtpb", "--note", "piped"], ROUTES);
+    assert_eq!((code, &answer["version"], &answer["engines"]), (0, &"1".into(), &serde_json::json!([])));
+    let (code, refused) = json(&["apply", "-", "--format", "txtpb", "--expected-version", "9"], ROUTES);
+    assert!(code == 1 && refused["error"].as_str().unwrap().contains("not 9"), "{refused}");
+    let (_, answer) = json(&["status"], "");
+    assert_eq!((&answer["versionInForce"], &answer["inForce"]["note"]), (&"1".into(), &"piped".into()));
+    let (_, answer) = json(&["versions"], "");
+    assert_eq!(answer["versions"][0]["state"], "STATE_COMMITTED");
+    let (_, answer) = json(&["limits"], "");
+    assert!(answer["limits"].as_array().unwrap().iter().any(|limit| limit["name"] == "routes"));
+    let path = directory.path().join("map.binpb");
+    let (_, answer) = json(&["get", "-o", path.to_str().unwrap()], "");
+    assert_eq!((&answer["version"]["note"], &answer["routeMap"]), (&"piped".into(), &"".into()));
+    let (_, answer) = json(&["get"], "");
+    assert!(answer["routeMap"].as_str().unwrap().len() > 10);
+    // What was written is what was applied.
+    let (_, answer) = json(&["apply", path.to_str().unwrap()], "");
+    assert_eq!(answer["unchanged"], true);
+    program.kill();
+    let (code, unreachable) = json(&["status"], "");
+    assert_eq!((code, &unreachable["exitCode"]), (3, &3.into()));
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    for command in ["apply", "validate", "get", "versions", "status", "limits"] {
+        let (code, stdout, _) = said(&ctl("", &[command, "--help"]));
+        let examples = stdout.split("Examples:").nth(1).unwrap_or_default();
+        assert!(code == 0 && examples.contains(&format!("veltrixctl {command}")), "{stdout}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_engine_says_against_a_map_is_printed_once_with_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let routes = write(directory.path(), "routes.txtpb", ROUTES);
+    let program = Program::start(&directory.path().join("data"));
+    let mut engine = program.client().engine("one").await;
+    engine.welcome().await;
+    for (path, message, line) in [
+        (
+            "destinations[0].kafka.topic",
+            "the cluster has no `board`",
+            format!("{routes}: destinations[0].kafka.topic: "),
+        ),
+        ("", "can't ask Kafka: timed out", String::new()),
+    ] {
+        let (url, file) = (program.url(), routes.clone());
+        let apply = tokio::task::spawn_blocking(move || said(&ctl(&url, &["apply", &file])));
+        let prepare = engine.prepare().await;
+        engine.say_rejected(&prepare, path, message).await;
+        let (code, _, stderr) = in_time("the refusal", apply).await.unwrap();
+        assert_eq!((code, stderr.matches(message).count()), (1, 1), "{stderr}");
+        assert!(stderr.contains(&format!("\n  engine `one`: {line}{message}\n")), "{stderr}");
+    }
+    program.kill();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FileDescriptor, MessageDescriptor, Value};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use veltrix_proto::v1::{self, EventTypes, RouteMap};
 
@@ -53,6 +54,38 @@ pub enum SchemaError {
     },
 }
 
+/// A RouteMap, and which file each part of it comes from.
+#[derive(Debug, Default)]
+pub struct FromSchemas {
+    /// What was collected.
+    pub map: RouteMap,
+    /// By the name of a repeated field: the file of each of its elements.
+    files: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl FromSchemas {
+    /// The file that says the field at `path`, such as `routes[3].to[0]`; `None` if none of them alone does.
+    pub fn file_of(&self, path: &str) -> Option<&str> {
+        let (field, rest) = path.split_once('[')?;
+        let (index, _) = rest.split_once(']')?;
+        self.files.get(field)?.get(index.parse::<usize>().ok()?).map(String::as_str)
+    }
+
+    /// Says where the elements come from that were added to the map.
+    fn came_from(&mut self, file: &str) {
+        let map = &self.map;
+        let fields = [
+            ("sources", map.sources.len()),
+            ("destinations", map.destinations.len()),
+            ("routes", map.routes.len()),
+            ("tenants", map.tenants.len()),
+        ];
+        for (field, count) in fields {
+            self.files.entry(field).or_default().resize_with(count, || file.to_owned());
+        }
+    }
+}
+
 /// Compiles .proto files, and those of the directories among `paths`, and collects their routes.
 ///
 /// Files import each other relative to the given directories, or to the directory that a given file is in.
@@ -60,6 +93,14 @@ pub enum SchemaError {
 /// # Errors
 /// The first thing that is wrong.
 pub fn compile_files(paths: &[PathBuf]) -> Result<RouteMap, SchemaError> {
+    collect_files(paths).map(|collected| collected.map)
+}
+
+/// The same, with the file of each part, so that what is wrong with the map can be told with its file.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn collect_files(paths: &[PathBuf]) -> Result<FromSchemas, SchemaError> {
     let mut roots: Vec<(PathBuf, String)> = Vec::new();
     for path in paths {
         let unreadable = |source| SchemaError::Unreadable { path: path.clone(), source };
@@ -127,7 +168,7 @@ impl FileResolver for OwnFiles {
     }
 }
 
-fn collect<'n>(pool: &DescriptorPool, files: impl Iterator<Item = &'n str>) -> Result<RouteMap, SchemaError> {
+fn collect<'n>(pool: &DescriptorPool, files: impl Iterator<Item = &'n str>) -> Result<FromSchemas, SchemaError> {
     let mut collected = Collected::default();
     let (file_option, message_option) =
         (pool.get_extension_by_name("veltrix.v1.route_map"), pool.get_extension_by_name("veltrix.v1.event"));
@@ -135,10 +176,12 @@ fn collect<'n>(pool: &DescriptorPool, files: impl Iterator<Item = &'n str>) -> R
         if let Some(map) = file_option.as_ref().and_then(|option| option_of(file.options(), option)) {
             collected.add_file(&file, map)?;
         }
-        let Some(option) = &message_option else { continue };
-        file.messages().try_for_each(|message| collected.add_message(&message, option))?;
+        if let Some(option) = &message_option {
+            file.messages().try_for_each(|message| collected.add_message(&message, option))?;
+        }
+        collected.from.came_from(file.name());
     }
-    Ok(collected.map)
+    Ok(collected.from)
 }
 
 fn option_of<T: prost::Message + Default>(options: DynamicMessage, extension: &ExtensionDescriptor) -> Option<T> {
@@ -153,7 +196,7 @@ fn option_of<T: prost::Message + Default>(options: DynamicMessage, extension: &E
 
 #[derive(Default)]
 struct Collected {
-    map: RouteMap,
+    from: FromSchemas,
     /// The files that gave the name and the unmatched policy.
     named_by: String,
     unmatched_by: String,
@@ -165,21 +208,21 @@ impl Collected {
             Err(SchemaError::GivenTwice { field, first: first.to_owned(), second: file.name().to_owned() })
         };
         if !map.name.is_empty() {
-            if !self.map.name.is_empty() {
+            if !self.from.map.name.is_empty() {
                 return twice("name", &self.named_by);
             }
-            (self.map.name, self.named_by) = (map.name, file.name().to_owned());
+            (self.from.map.name, self.named_by) = (map.name, file.name().to_owned());
         }
         if map.unmatched.is_some() {
-            if self.map.unmatched.is_some() {
+            if self.from.map.unmatched.is_some() {
                 return twice("unmatched", &self.unmatched_by);
             }
-            (self.map.unmatched, self.unmatched_by) = (map.unmatched, file.name().to_owned());
+            (self.from.map.unmatched, self.unmatched_by) = (map.unmatched, file.name().to_owned());
         }
-        self.map.sources.extend(map.sources);
-        self.map.destinations.extend(map.destinations);
-        self.map.routes.extend(map.routes);
-        self.map.tenants.extend(map.tenants);
+        self.from.map.sources.extend(map.sources);
+        self.from.map.destinations.extend(map.destinations);
+        self.from.map.routes.extend(map.routes);
+        self.from.map.tenants.extend(map.tenants);
         Ok(())
     }
 
@@ -194,7 +237,7 @@ impl Collected {
                     let message = message.full_name().to_owned();
                     return Err(SchemaError::TypesInMessage { route: route.id, message });
                 }
-                self.map.routes.push(route);
+                self.from.map.routes.push(route);
             }
         }
         message.child_messages().try_for_each(|child| self.add_message(&child, option))

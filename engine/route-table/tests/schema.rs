@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use veltrix_route_table::compile;
-use veltrix_route_table::schema::{SchemaError, compile_files};
+use veltrix_route_table::schema::{SchemaError, collect_files, compile_files};
 
 /// Files in a directory of their own.
 struct Files(PathBuf);
@@ -48,6 +48,22 @@ fn options_of_several_files_and_of_nested_messages_add_up() {
     assert_eq!((map.name.as_str(), ids), ("m", vec!["r", "nested"]));
     assert!(map.routes.iter().all(|route| route.types.as_ref().unwrap().exact == ["clue.found"]));
     compile(&map).unwrap();
+}
+
+#[test]
+fn every_part_of_the_map_is_known_by_its_file() {
+    let files = Files::new("origins", &[("a.proto", MAP), ("sub/b.proto", EVENT), ("sub/c.proto", "")]);
+    let collected = collect_files(std::slice::from_ref(&files.0)).unwrap();
+    let cases = [
+        ("destinations[0].kafka.topic", Some("a.proto")),
+        ("routes[0].to[0]", Some("sub/b.proto")),
+        ("routes[1]", None),
+        ("name", None),
+        ("", None),
+    ];
+    for (path, file) in cases {
+        assert_eq!(collected.file_of(path), file, "{path}");
+    }
 }
 
 #[test]

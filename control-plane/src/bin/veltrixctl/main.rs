@@ -10,9 +10,11 @@ mod remote;
 use clap::{Parser, Subcommand};
 use maps::Format;
 use print::Failure;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use veltrix_control_plane::json::Mapping;
+use veltrix_control_plane::json::{Mapping, MappingError};
+use veltrix_control_plane::map_id::MapDigest;
 use veltrix_control_plane::validate::Validator;
 use veltrix_proto::v1::engine_outcome::Outcome;
 
@@ -24,13 +26,55 @@ Examples:
   veltrixctl status                                       which engine runs which version
   veltrixctl versions                                     what was applied, when, and what became of it
   veltrixctl get --version 6 -o before.binpb && veltrixctl apply before.binpb --note \"back to 6\"
+`veltrixctl COMMAND --help` has more.
 
 A FILE is a RouteMap: .binpb or .pb (serialized), .json (protobuf JSON), .txtpb or .textproto (protobuf text form);
 or it is a .proto file, or a directory of them, whose options say the routes: of these there may be several.
+`-` is standard input; --format says what comes from there.
+
+With --json every command writes one JSON object to stdout instead: its answer, or `error`, `reasons`, `hint` and
+`exitCode`. Messages are in protobuf's JSON form, in which 64-bit numbers are strings and bytes are base64.
 
 Exit codes: 0 done; 1 refused or invalid; 2 wrong usage; 3 the control plane can't be reached, or can't work at the moment;
 4 the map is in force, but an engine has not confirmed it yet.
 Colours appear on a terminal only, and not if NO_COLOR is set.";
+
+const APPLY_EXAMPLES: &str = "\
+Examples:
+  veltrixctl apply routes.proto --note \"rewards for chests\"
+  veltrixctl apply schemas/ --dry-run                 asks every engine, and changes nothing
+  veltrixctl apply a.binpb --expected-version 41      not if somebody else was faster
+  generate-routes | veltrixctl apply - --format json  from standard input
+The SHA-256 of the map is always sent along, so that one that was cut or changed on its way is refused.";
+
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  veltrixctl validate routes.txtpb
+  veltrixctl validate schemas/ billing.proto          all of them together are one map
+  generate-routes | veltrixctl validate - --format txtpb --json";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  veltrixctl get                                      to read it
+  veltrixctl get --version 6 -o before.binpb          to apply it again
+  veltrixctl get --json -o now.binpb                  the map to a file, what is known of it to stdout";
+
+const VERSIONS_EXAMPLES: &str = "\
+Examples:
+  veltrixctl versions
+  veltrixctl versions --limit 100 --before 41
+  veltrixctl versions --json | jq -r '.versions[] | select(.state == \"STATE_ABORTED\") | .reason'";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  veltrixctl status
+  veltrixctl status --control-plane 10.0.0.7:7070
+  veltrixctl status --json | jq -r '.engines[] | [.engineId, .version] | @tsv'";
+
+const LIMITS_EXAMPLES: &str = "\
+Examples:
+  veltrixctl limits
+  veltrixctl limits --json | jq -r '.limits[] | select(.name == \"routes\") | .used'";
 
 /// Changes the routes of a running fleet, and shows what it runs.
 #[derive(Parser)]
@@ -41,22 +85,37 @@ struct Arguments {
         long,
         global = true,
         env = "VELTRIX_CONTROL_PLANE",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7070"
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:7070"
     )]
     control_plane: String,
+
+    /// Write one JSON object to stdout, for programs.
+    #[arg(long, global = true)]
+    json: bool,
 
     #[command(subcommand)]
     command: Command,
 }
 
+/// A RouteMap to read.
+#[derive(clap::Args)]
+struct Input {
+    /// The RouteMap, or the schemas to make it from; - is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// What FILE is, if its extension does not say so.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Makes a RouteMap the one in force on every engine, or on none.
+    #[command(after_help = APPLY_EXAMPLES)]
     Apply {
-        /// The RouteMap, or the schemas to make it from.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
+        #[command(flatten)]
+        input: Input,
         /// Refuse if another version is in force; 0: if any is.
         #[arg(long, value_name = "VERSION")]
         expected_version: Option<u64>,
@@ -69,22 +128,20 @@ enum Command {
         /// Refuse if fewer engines than this are connected.
         #[arg(long, value_name = "COUNT", default_value = "0", hide_default_value = true)]
         minimum_engines: u32,
-        /// Write the answer as JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Says everything that is wrong with a RouteMap, without a control plane.
+    #[command(after_help = VALIDATE_EXAMPLES)]
     Validate {
-        /// The RouteMap, or the schemas to make it from.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
+        #[command(flatten)]
+        input: Input,
     },
     /// Writes the RouteMap in force, or that of another version.
+    #[command(after_help = GET_EXAMPLES)]
     Get {
         /// Which one, if not the one in force.
         #[arg(long, value_name = "VERSION")]
         version: Option<std::num::NonZeroU64>,
-        /// Where to write it, if not to stdout.
+        /// Where to write it, if not to stdout, which is -.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
         /// How to write it; if not given, as the output's extension says, or as txtpb.
@@ -92,6 +149,7 @@ enum Command {
         format: Option<Format>,
     },
     /// Lists what was applied and what became of it, newest first.
+    #[command(after_help = VERSIONS_EXAMPLES)]
     Versions {
         /// At most so many.
         #[arg(long, value_name = "COUNT", default_value = "20")]
@@ -101,18 +159,22 @@ enum Command {
         before: Option<u64>,
     },
     /// Shows the engines, what each one runs, and how far it is behind.
+    #[command(after_help = STATUS_EXAMPLES)]
     Status,
     /// Shows every limit of a RouteMap, and what the one in force uses of it.
+    #[command(after_help = LIMITS_EXAMPLES)]
     Limits,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let json = arguments.json;
     match run(arguments) {
         Ok(Done { text, unconfirmed }) => {
             let written = print::to_stdout(&text);
             if unconfirmed { ExitCode::from(4) } else { written }
         }
+        Err(failure) if json => print::failure_to_stdout(&failure),
         Err(failure) => print::to_stderr(&failure),
     }
 }
@@ -124,47 +186,79 @@ struct Done {
     unconfirmed: bool,
 }
 
+impl Done {
+    fn new(text: impl Into<Vec<u8>>) -> Done {
+        Done { text: text.into(), unconfirmed: false }
+    }
+}
+
 /// Does what was asked for.
 #[tokio::main(flavor = "current_thread")]
 async fn run(arguments: Arguments) -> Result<Done, Failure> {
-    let mut unconfirmed = false;
     let mapping =
         Mapping::new().map_err(|fault| Failure::invalid(format!("this program was built wrongly: {fault}")))?;
     let remote = || remote::Remote::connect(&arguments.control_plane);
-    let text = match arguments.command {
-        Command::Apply { files, expected_version, dry_run, note, minimum_engines, json } => {
-            let route_map = maps::read(&files, &mapping)?;
-            let request = remote::Apply { route_map, expected_version, dry_run, note, minimum_engines };
+    // What people see, or what programs do.
+    let shown = |text: &dyn Fn() -> String, value: Result<Value, MappingError>| match arguments.json {
+        true => value.map(|value| format!("{value:#}\n")).map_err(|fault| Failure::invalid(fault.to_string())),
+        false => Ok(text()),
+    };
+    match arguments.command {
+        Command::Apply { input, expected_version, dry_run, note, minimum_engines } => {
+            let source = maps::read(&input.files, input.format, &mapping)?;
+            let request = remote::Apply { source, expected_version, dry_run, note, minimum_engines };
             let answer = remote().await?.apply(request).await?;
             let settled = [Outcome::InForce, Outcome::Prepared];
-            unconfirmed = !answer.engines.iter().all(|engine| settled.contains(&engine.outcome()));
-            if json {
-                maps::json("veltrix.v1.UpdateRouteMapResponse", &answer, &mapping)?
-            } else {
-                print::applied(&answer, dry_run)
-            }
+            let unconfirmed = !answer.engines.iter().all(|engine| settled.contains(&engine.outcome()));
+            let value = mapping.to_value("veltrix.v1.UpdateRouteMapResponse", &answer);
+            let text = shown(&|| print::applied(&answer, dry_run), value)?;
+            Ok(Done { text: text.into_bytes(), unconfirmed })
         }
-        Command::Validate { files } => {
-            let route_map = maps::read(&files, &mapping)?;
-            let checked = Validator::default().check(&route_map).map_err(|refused| Failure::refused(&refused))?;
-            print::valid(&route_map, &checked.size())
+        Command::Validate { input } => {
+            let source = maps::read(&input.files, input.format, &mapping)?;
+            let checked = Validator::default().check(&source.route_map);
+            let size = checked.map_err(|refused| Failure::refused(&refused, &source))?.size();
+            let value = mapping.to_value("veltrix.v1.RouteMapSize", &size).map(|size| {
+                let sha256 = MapDigest::of(&source.route_map).to_string();
+                json!({ "valid": true, "sha256": sha256, "size": size })
+            });
+            shown(&|| print::valid(&source.route_map, &size), value).map(Done::new)
         }
         Command::Get { version, output, format } => {
-            let format = maps::output_format(format, output.as_deref())?;
-            let route_map = remote().await?.route_map(version.map_or(0, Into::into)).await?;
-            let written = maps::write(route_map, format, &mapping)?;
-            return maps::save(written, output.as_deref()).map(|text| Done { text, unconfirmed });
+            let output = output.as_deref().filter(|output| !maps::is_standard(output));
+            let format = maps::output_format(format, output)?;
+            let mut answer = remote().await?.route_map(version.map_or(0, Into::into)).await?;
+            if let Some(output) = output {
+                let route_map = std::mem::take(&mut answer.route_map);
+                maps::save(&maps::write(route_map, format, &mapping)?, output)?;
+            }
+            if arguments.json {
+                return shown(&String::new, mapping.to_value("veltrix.v1.GetRouteMapResponse", &answer)).map(Done::new);
+            }
+            Ok(Done::new(if output.is_some() { Vec::new() } else { maps::write(answer.route_map, format, &mapping)? }))
         }
         Command::Versions { limit, before } => {
-            print::versions(&remote().await?.versions(limit, before.unwrap_or(0)).await?)
+            let answer = remote().await?.versions(limit, before.unwrap_or(0)).await?;
+            let value = mapping.to_value("veltrix.v1.ListVersionsResponse", &answer);
+            shown(&|| print::versions(&answer.versions), value).map(Done::new)
         }
         Command::Status => {
             let mut remote = remote().await?;
             let engines = remote.engines().await?;
-            let newest = remote.in_force(engines.version_in_force).await?;
-            print::status(&arguments.control_plane, &engines, newest.as_ref())
+            let in_force = remote.in_force(engines.version_in_force).await?;
+            let value = mapping.to_value("veltrix.v1.ListEnginesResponse", &engines).and_then(|mut value| {
+                let record = in_force.as_ref().map(|record| mapping.to_value("veltrix.v1.RouteMapVersion", record));
+                if let Value::Object(fields) = &mut value {
+                    fields.insert("inForce".into(), record.transpose()?.unwrap_or(Value::Null));
+                }
+                Ok(value)
+            });
+            shown(&|| print::status(&arguments.control_plane, &engines, in_force.as_ref()), value).map(Done::new)
         }
-        Command::Limits => print::limits(&remote().await?.limits().await?),
-    };
-    Ok(Done { text: text.into_bytes(), unconfirmed })
+        Command::Limits => {
+            let answer = remote().await?.limits().await?;
+            let value = mapping.to_value("veltrix.v1.GetLimitsResponse", &answer);
+            shown(&|| print::limits(&answer.limits), value).map(Done::new)
+        }
+    }
 }

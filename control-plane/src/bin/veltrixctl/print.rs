@@ -1,6 +1,8 @@
 //! What people see: answers as text, and failures with a hint and an exit code.
 
+use crate::maps::Source;
 use console::{Style, measure_text_width, pad_str};
+use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -17,13 +19,40 @@ pub(crate) enum Failure {
     Refused {
         text: String,
         /// Every one of them.
-        reasons: Vec<String>,
+        reasons: Vec<Reason>,
         hint: Option<String>,
     },
     /// Exit code 2.
     Usage { text: String },
     /// Exit code 3.
     Unreachable { text: String, hint: String },
+}
+
+/// One reason, and where to look.
+#[derive(Default, Serialize)]
+pub(crate) struct Reason {
+    /// Whose it is, if an engine's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) engine: String,
+    /// Which file says the field, where that is known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) file: String,
+    /// The field, such as `routes[0].to[0]`; empty if none is to blame.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) path: String,
+    pub(crate) message: String,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.engine.is_empty() {
+            write!(f, "engine `{}`: ", self.engine)?;
+        }
+        for place in [&self.file, &self.path].into_iter().filter(|place| !place.is_empty()) {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&self.message)
+    }
 }
 
 impl Failure {
@@ -35,11 +64,17 @@ impl Failure {
         Failure::Usage { text }
     }
 
-    pub(crate) fn refused(refused: &Refused) -> Failure {
+    pub(crate) fn refused(refused: &Refused, source: &Source) -> Failure {
         let count = refused.reasons.len() + refused.omitted;
-        let mut reasons: Vec<_> = refused.reasons.iter().map(ToString::to_string).collect();
+        let reason = |reason: &veltrix_route_table::Reason| Reason {
+            file: source.file_of(&reason.path).to_owned(),
+            path: reason.path.clone(),
+            message: reason.fault.to_string(),
+            ..Reason::default()
+        };
+        let mut reasons: Vec<_> = refused.reasons.iter().map(reason).collect();
         if refused.omitted > 0 {
-            reasons.push(format!("and {} more", refused.omitted));
+            reasons.push(Reason { message: format!("and {} more", refused.omitted), ..Reason::default() });
         }
         let text = format!("the RouteMap is refused for {count} reason{}", if count == 1 { "" } else { "s" });
         Failure::Refused { text, reasons, hint: None }
@@ -56,12 +91,27 @@ pub(crate) fn to_stdout(text: &[u8]) -> ExitCode {
     }
 }
 
+impl Failure {
+    /// Text, reasons, hint and exit code.
+    fn parts(&self) -> (&str, &[Reason], Option<&str>, u8) {
+        match self {
+            Failure::Refused { text, reasons, hint } => (text, reasons, hint.as_deref(), 1),
+            Failure::Usage { text } => (text, &[], Some("`veltrixctl --help` has examples"), 2),
+            Failure::Unreachable { text, hint } => (text, &[], Some(hint), 3),
+        }
+    }
+}
+
+/// The same as one JSON object, for programs.
+pub(crate) fn failure_to_stdout(failure: &Failure) -> ExitCode {
+    let (text, reasons, hint, code) = failure.parts();
+    let object = serde_json::json!({ "error": text, "reasons": reasons, "hint": hint, "exitCode": code });
+    to_stdout(format!("{object:#}\n").as_bytes());
+    ExitCode::from(code)
+}
+
 pub(crate) fn to_stderr(failure: &Failure) -> ExitCode {
-    let (text, reasons, hint, code) = match failure {
-        Failure::Refused { text, reasons, hint } => (text, reasons.as_slice(), hint.as_deref(), 1),
-        Failure::Usage { text } => (text, &[][..], Some("`veltrixctl --help` has examples"), 2),
-        Failure::Unreachable { text, hint } => (text, &[][..], Some(hint.as_str()), 3),
-    };
+    let (text, reasons, hint, code) = failure.parts();
     let bold = Style::new().for_stderr().bold();
     let mut lines = format!("{} {text}\n", bold.clone().red().apply_to("error:"));
     for reason in reasons {
@@ -110,7 +160,7 @@ pub(crate) fn valid(route_map: &[u8], size: &v1::RouteMapSize) -> String {
         ("destinations", size.destinations),
         ("routes", size.routes),
         ("tenants", size.tenants),
-        ("bytes compiled", size.table_bytes),
+        ("bytes of memory", size.table_bytes),
     ];
     let rows: Vec<_> = rows.map(|(name, count)| vec![name.to_owned(), count.to_string()]).into();
     text.push_str(&table(&[], &rows));
@@ -167,6 +217,7 @@ pub(crate) fn status(url: &str, engines: &v1::ListEnginesResponse, in_force: Opt
         let behind = match (is_same, behind) {
             (true, _) => Style::new().green().apply_to("-".to_owned()),
             (false, 0) => Style::new().red().apply_to("another map".into()),
+            (false, _) if engine.refused_version != 0 => Style::new().red().apply_to("refused".into()),
             (false, count) => Style::new().red().apply_to(format!("{count}")),
         };
         let health = engine.health.unwrap_or_default();
@@ -181,8 +232,19 @@ pub(crate) fn status(url: &str, engines: &v1::ListEnginesResponse, in_force: Opt
             engine.software_version.clone(),
         ]
     };
+    let refusals = engines.engines.iter().filter(|engine| engine.refused_version != 0).flat_map(|engine| {
+        let reasons = engine.refused_reasons.iter().map(|reason| Reason {
+            engine: engine.engine_id.clone(),
+            path: reason.path.clone(),
+            message: one_line(&reason.message),
+            ..Reason::default()
+        });
+        let version = engine.refused_version;
+        reasons.map(move |reason| format!("  can't use version {version}: {reason}\n"))
+    });
     let head = ["ENGINE", "RUNS", "BEHIND", "HEARD", "CONSUMED", "DELIVERED", "DEAD-LETTERED", "RELEASE"];
     text.push_str(&table(&head, &engines.engines.iter().map(row).collect::<Vec<_>>()));
+    text.extend(refusals);
     text
 }
 

@@ -1,11 +1,13 @@
 //! Calls of a control plane, and what their errors mean for the one who typed the command.
 
-use crate::print::Failure;
-use bytes::Bytes;
+use crate::maps::Source;
+use crate::print::{Failure, Reason};
+use std::collections::BTreeSet;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+use veltrix_control_plane::address;
 use veltrix_control_plane::limits::REQUEST_BYTES;
 use veltrix_control_plane::map_id::MapDigest;
 use veltrix_control_plane::with_sources;
@@ -23,7 +25,7 @@ pub(crate) struct Remote {
 
 /// What `apply` sends.
 pub(crate) struct Apply {
-    pub(crate) route_map: Bytes,
+    pub(crate) source: Source,
     pub(crate) expected_version: Option<u64>,
     pub(crate) dry_run: bool,
     pub(crate) note: String,
@@ -32,45 +34,41 @@ pub(crate) struct Apply {
 
 impl Remote {
     pub(crate) async fn connect(url: &str) -> Result<Remote, Failure> {
-        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        if !url.starts_with("http://") {
-            return Err(Failure::usage(format!(
-                "`{url}` can't be called; write it as http://HOST:PORT, there is no TLS yet"
-            )));
-        }
-        let endpoint = Endpoint::from_shared(url.clone());
-        let endpoint = endpoint.map_err(|fault| Failure::usage(format!("`{url}` is no URL: {fault}")))?;
+        let endpoint =
+            address::endpoint(url).map_err(|refused| Failure::usage(format!("--control-plane: {refused}")))?;
         let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).http2_keep_alive_interval(KEEPALIVE);
         let channel = endpoint.connect().await.map_err(|fault| Failure::Unreachable {
             text: format!("can't reach the control plane at {url}: {}", with_sources(&fault)),
-            hint: "is veltrix-control-plane running there? give --control-plane URL, or set VELTRIX_CONTROL_PLANE"
-                .into(),
+            hint:
+                "is veltrix-control-plane running there? give --control-plane HOST:PORT, or set VELTRIX_CONTROL_PLANE"
+                    .into(),
         })?;
         let client = ControlPlaneClient::new(channel).max_decoding_message_size(REQUEST_BYTES);
-        Ok(Remote { url, client })
+        Ok(Remote { url: url.to_owned(), client })
     }
 
     pub(crate) async fn apply(&mut self, apply: Apply) -> Result<v1::UpdateRouteMapResponse, Failure> {
         let request = v1::UpdateRouteMapRequest {
-            sha256: MapDigest::of(&apply.route_map).to_bytes(),
-            route_map: apply.route_map,
+            // Always: a map that is cut between two fields may be a whole one, and only the digest shows it.
+            sha256: MapDigest::of(&apply.source.route_map).to_bytes(),
+            route_map: apply.source.route_map.clone(),
             expected_version: apply.expected_version,
             dry_run: apply.dry_run,
             note: apply.note,
             minimum_engines: apply.minimum_engines,
         };
         let answer = self.client.update_route_map(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.refusal(&status, Some(&apply.source)))
+    }
+
+    pub(crate) async fn route_map(&mut self, version: u64) -> Result<v1::GetRouteMapResponse, Failure> {
+        let answer = self.client.get_route_map(v1::GetRouteMapRequest { version }).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.failure(&status))
     }
 
-    pub(crate) async fn route_map(&mut self, version: u64) -> Result<Bytes, Failure> {
-        let answer = self.client.get_route_map(v1::GetRouteMapRequest { version }).await;
-        answer.map(|answer| answer.into_inner().route_map).map_err(|status| self.failure(&status))
-    }
-
-    pub(crate) async fn versions(&mut self, limit: u32, before: u64) -> Result<Vec<v1::RouteMapVersion>, Failure> {
+    pub(crate) async fn versions(&mut self, limit: u32, before: u64) -> Result<v1::ListVersionsResponse, Failure> {
         let answer = self.client.list_versions(v1::ListVersionsRequest { limit, before }).await;
-        answer.map(|answer| answer.into_inner().versions).map_err(|status| self.failure(&status))
+        answer.map(tonic::Response::into_inner).map_err(|status| self.failure(&status))
     }
 
     /// The record of the version in force.
@@ -78,7 +76,7 @@ impl Remote {
         if version == 0 {
             return Ok(None);
         }
-        Ok(self.versions(1, version.saturating_add(1)).await?.into_iter().next())
+        Ok(self.versions(1, version.saturating_add(1)).await?.versions.into_iter().next())
     }
 
     pub(crate) async fn engines(&mut self) -> Result<v1::ListEnginesResponse, Failure> {
@@ -86,24 +84,61 @@ impl Remote {
         answer.map(tonic::Response::into_inner).map_err(|status| self.failure(&status))
     }
 
-    pub(crate) async fn limits(&mut self) -> Result<Vec<v1::Limit>, Failure> {
+    pub(crate) async fn limits(&mut self) -> Result<v1::GetLimitsResponse, Failure> {
         let answer = self.client.get_limits(v1::GetLimitsRequest {}).await;
-        answer.map(|answer| answer.into_inner().limits).map_err(|status| self.failure(&status))
+        answer.map(tonic::Response::into_inner).map_err(|status| self.failure(&status))
     }
 
     fn failure(&self, status: &Status) -> Failure {
-        // The details below say all of it.
-        let text = status.message().split("; the first:").next().unwrap_or_default().to_owned();
+        self.refusal(status, None)
+    }
+
+    /// `source` is what was refused, if that was a map: the reasons name its files.
+    fn refusal(&self, status: &Status, source: Option<&Source>) -> Failure {
         let details = status.get_error_details();
+        let file = |path: &str| source.map_or("", |source| source.file_of(path)).to_owned();
         let mut reasons = Vec::new();
+        let mut engines = BTreeSet::new();
         for violation in details.bad_request().into_iter().flat_map(|details| &details.field_violations) {
-            let field = violation.field.strip_prefix("route_map.").unwrap_or(&violation.field);
-            reasons.push(format!("{field}: {}", violation.description));
+            let path = match violation.field.strip_prefix("route_map") {
+                Some(path) => path.strip_prefix('.').unwrap_or(path),
+                None => &violation.field,
+            };
+            let message = violation.description.clone();
+            reasons.push(Reason { file: file(path), path: path.into(), message, ..Reason::default() });
         }
         for violation in details.precondition_failure().into_iter().flat_map(|details| &details.violations) {
-            reasons.push(format!("{}: {}", violation.subject, violation.description));
+            if !violation.r#type.starts_with("ENGINE_") {
+                continue;
+            }
+            engines.insert(violation.subject.clone());
+            // An engine's reason is `path: message`, or a message alone, which may have a colon, too.
+            let (path, message) = match violation.description.split_once(": ") {
+                Some((path, message)) if !path.contains(' ') => (path, message),
+                _ => ("", violation.description.as_str()),
+            };
+            let (path, message) = (path.to_owned(), message.to_owned());
+            // Without a path it is not the map that is to blame.
+            let file = if path.is_empty() { String::new() } else { file(&path) };
+            reasons.push(Reason { engine: violation.subject.clone(), file, path, message });
         }
-        reasons.retain(|reason| !reason.ends_with(&text) && !text.ends_with(reason.as_str()));
+        engines.remove("");
+        // What the reasons say is not said twice.
+        let message = status.message();
+        let mut text = match engines.len() {
+            0 => message.split("; the first:").next().unwrap_or(message).to_owned(),
+            1 => "nothing was switched: an engine can't use the map".to_owned(),
+            count => format!("nothing was switched: {count} engines can't use the map"),
+        };
+        if let [only] = reasons.as_slice()
+            && let Some(before) = message.strip_suffix(&only.message).filter(|_| engines.is_empty())
+        {
+            let before = before.strip_suffix(&format!("{}: ", only.path)).unwrap_or(before);
+            match before.trim_end_matches([':', ' ']) {
+                "" => reasons.clear(),
+                before => text = before.to_owned(),
+            }
+        }
         let hint = match status.code() {
             Code::Aborted => "`veltrixctl versions` shows what was applied meanwhile",
             Code::FailedPrecondition => {
