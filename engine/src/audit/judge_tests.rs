@@ -169,6 +169,11 @@ fn a_run_without_fault_is_found_to_be_right() {
     let arrived: std::collections::HashSet<u64> = records.iter().map(|record| record.number).collect();
     assert_eq!(report.unmatched, EVENTS - arrived.len() as u64);
     assert_eq!(report.delivered_by_topic.iter().map(|(_, count)| count).sum::<u64>(), report.delivered);
+    // In JSON it can be asked for by the topic's name.
+    let json = serde_json::to_value(&report).unwrap();
+    for (topic, count) in &report.delivered_by_topic {
+        assert_eq!(json["delivered_by_topic"][topic], *count);
+    }
 }
 
 #[test]
