@@ -18,6 +18,7 @@ pub use state::NamedMap;
 use crate::limits;
 use crate::metrics::Metrics;
 use parking_lot::Mutex;
+use session::highest_version;
 use state::{Notable, State};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -89,7 +90,7 @@ impl Fleet {
     pub(crate) fn join(&self, hello: v1::Hello) -> Result<(SessionSerial, Mailbox), Status> {
         let engine_id = hello.engine_id.clone();
         check_engine_id(&engine_id)?;
-        let (version, software_version) = (hello.version, hello.software_version.clone());
+        let (version, software_version) = (highest_version(&hello), hello.software_version.clone());
         if version > limits::ENGINE_VERSION {
             return Err(Status::invalid_argument(format!(
                 "Hello says version {version}; no RouteMap has a number above {}",
@@ -115,7 +116,7 @@ impl Fleet {
             warn!(
                 engine_id,
                 version,
-                "the engine runs a version that was not given here: the store was emptied, or put back from an older copy. It \
+                "the engine has routed by a version that was not given here: the store was emptied, or put back from an older copy. It \
                  stays on its map until the next update, which will be numbered above"
             );
         }

@@ -339,7 +339,7 @@ async fn a_map_from_the_store_that_is_older_than_what_engines_run_reaches_them_o
     assert_eq!(one.welcome().await.version, 1);
     let status = operator.engines().await.engines.remove(0);
     assert_eq!((status.version, status.refused_version), (7, 1));
-    assert!(status.refused_reasons[0].message.contains("it runs version 7"), "{status:?}");
+    assert!(status.refused_reasons[0].message.contains("it has routed by version 7"), "{status:?}");
     // The next thing it hears is what an operator wants.
     let update_one = operator.begin(update(&map("a")));
     assert_eq!(one.follow().await, 8);
@@ -350,6 +350,33 @@ async fn a_map_from_the_store_that_is_older_than_what_engines_run_reaches_them_o
     // The gap is on disk, too, and the number is not forgotten.
     let control_plane = ControlPlane::on(directory.path()).await;
     assert_eq!(control_plane.operator().await.update(update(&map("c"))).await.unwrap().version, 9);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_has_just_started_and_has_a_higher_version_on_its_disk_is_not_taken_back() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    let mut one = control_plane.dial().await;
+    let hello = |version: u64, map: &bytes::Bytes| v1::Hello {
+        engine_id: "one".into(),
+        last_known_good_version: version,
+        last_known_good_sha256: sha256(map),
+        ..Default::default()
+    };
+    one.say(Report::Hello(hello(7, &map("lost")))).await;
+    one.welcome().await;
+    operator.until_connected(1).await;
+    let update_one = operator.begin(update(&map("a")));
+    assert_eq!(one.follow().await, 8);
+    update_one.await.unwrap().unwrap();
+    // Started again with the map in force on its disk, it still needs the map: it does not route yet.
+    drop(one);
+    operator.until_connected(0).await;
+    let mut one = control_plane.dial().await;
+    one.say(Report::Hello(hello(8, &map("a")))).await;
+    one.welcome().await;
+    assert_eq!(one.follow().await, 8);
     control_plane.stop().await;
 }
 

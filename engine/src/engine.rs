@@ -186,11 +186,12 @@ impl Engine {
         let last_known_good = self.state.last_known_good.clone();
         let installer =
             Installer::new(&self.config.kafka, Arc::clone(&self.published), last_known_good, self.metrics.clone())?;
+        let found = installer.found();
         let installer = Arc::new(Mutex::new(installer));
         if !self.wait_for_topics(&installer, shutdown).await? {
             return Ok(());
         }
-        let updates = self.follow_control_plane(&installer, side_tasks);
+        let updates = self.follow_control_plane(&installer, found, side_tasks);
         if !self.first_map(&installer, shutdown).await? {
             return Ok(());
         }
@@ -234,12 +235,14 @@ impl Engine {
     fn follow_control_plane(
         &self,
         installer: &Arc<Mutex<Installer>>,
+        found: Option<(RouteMapVersion, [u8; 32])>,
         stop: &CancellationToken,
     ) -> Option<JoinHandle<()>> {
         let updates = RouteUpdates {
             endpoint: self.config.control_plane.clone()?,
             engine_id: self.state.engine_id.clone(),
             installer: Arc::clone(installer),
+            found,
             published: Arc::clone(&self.published),
             metrics: self.metrics.clone(),
             status: self.status.clone(),

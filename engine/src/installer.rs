@@ -45,7 +45,9 @@ pub(crate) enum PrepareError {
 pub(crate) enum CommitError {
     #[error("version {0} was not prepared here")]
     NotPrepared(u64),
-    #[error("version {offered} is not newer than version {in_force}, which is in force; versions never go back")]
+    #[error(
+        "version {offered} is not newer than version {in_force}, which this engine has routed by; versions never go back"
+    )]
     NotNewer { offered: RouteMapVersion, in_force: RouteMapVersion },
 }
 
@@ -72,6 +74,8 @@ pub(crate) struct Installer {
     retired: Vec<Arc<Snapshot>>,
     cluster: Cluster,
     last_known_good: Option<LastKnownGood>,
+    /// What was on disk at the start. Events carry its version already, so that nothing below it may come in force.
+    found: Option<(RouteMapVersion, [u8; 32])>,
     metrics: Metrics,
 }
 
@@ -82,7 +86,9 @@ impl Installer {
         last_known_good: Option<LastKnownGood>,
         metrics: Metrics,
     ) -> Result<Installer, rdkafka::error::KafkaError> {
+        let found = last_known_good.as_ref().and_then(LastKnownGood::load).map(|map| (map.version, map.sha256));
         Ok(Installer {
+            found,
             compiler: Compiler::new(),
             published,
             prepared: None,
@@ -91,6 +97,11 @@ impl Installer {
             last_known_good,
             metrics,
         })
+    }
+
+    /// The last known good map on disk when the engine was started: version and SHA-256.
+    pub(crate) fn found(&self) -> Option<(RouteMapVersion, [u8; 32])> {
+        self.found
     }
 
     /// Makes a map ready to be committed; what was prepared before and not committed is dropped.
@@ -171,11 +182,18 @@ impl Installer {
             return Err(CommitError::NotPrepared(version));
         };
         let offered = RouteMapVersion::from_wire(prepared.version).unwrap_or(RouteMapVersion::EMBEDDED);
-        if let Some(current) = self.published.current()
-            && offered <= current.version
-        {
+        let in_force = self.published.current().map(|current| current.version);
+        let goes_back = match (in_force, self.found) {
+            (Some(in_force), _) => Some(in_force).filter(|in_force| offered <= *in_force),
+            // The very map on disk may come from the control plane as well.
+            (None, Some(found)) if found != (offered, prepared.sha256) => {
+                Some(found.0).filter(|found| offered <= *found)
+            }
+            _ => None,
+        };
+        if let Some(in_force) = goes_back {
             self.compiler.recycle(prepared.table);
-            return Err(CommitError::NotNewer { offered, in_force: current.version });
+            return Err(CommitError::NotNewer { offered, in_force });
         }
         // On disk before it is in force: a restart of this engine must not go back to a version before one that its events carry.
         if let Some(store) = &self.last_known_good {

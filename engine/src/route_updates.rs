@@ -23,7 +23,7 @@ use veltrix_proto::v1::{
     Abort, Commit, EngineReport, Hello, InForce, Limit, Prepare, Prepared, RefusedField, Rejected, RouteUpdate,
     Welcome, engine_report, route_update,
 };
-use veltrix_route_table::limits;
+use veltrix_route_table::{RouteMapVersion, limits};
 
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -38,6 +38,8 @@ pub(crate) struct RouteUpdates {
     pub(crate) endpoint: Endpoint,
     pub(crate) engine_id: String,
     pub(crate) installer: Arc<Mutex<Installer>>,
+    /// See [`Installer::found`].
+    pub(crate) found: Option<(RouteMapVersion, [u8; 32])>,
     pub(crate) published: Arc<Published>,
     pub(crate) metrics: Metrics,
     pub(crate) status: Status,
@@ -129,6 +131,8 @@ impl RouteUpdates {
             version: current.as_ref().map_or(0, |snapshot| snapshot.version.get()),
             sha256: current.map_or_else(Bytes::new, |snapshot| Bytes::copy_from_slice(&snapshot.sha256)),
             limits: limits::ALL.iter().map(limit).collect(),
+            last_known_good_version: self.found.map_or(0, |(version, _)| version.get()),
+            last_known_good_sha256: self.found.map_or_else(Bytes::new, |(_, sha256)| Bytes::copy_from_slice(&sha256)),
         }
     }
 

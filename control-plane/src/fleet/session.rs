@@ -42,6 +42,9 @@ pub(super) struct Session {
     /// What it routes by, in its own words.
     pub(super) version: u64,
     pub(super) sha256: Bytes,
+    /// The highest version that it has routed by, also before it was started again; and which map that was.
+    pub(super) highest: u64,
+    highest_id: Option<MapId>,
     /// There is at most one: a Prepare goes out only after the one before was answered, or aborted.
     pub(super) asked: Option<Asked>,
     /// The map that it runs or will run, once it has done all that it was told.
@@ -60,9 +63,15 @@ impl Session {
     pub(super) fn new(serial: SessionSerial, hello: v1::Hello) -> (Session, Mailbox) {
         let (updates, updates_receiver) = mpsc::channel(limits::UPDATES_PER_ENGINE);
         let (end, end_receiver) = oneshot::channel();
+        let highest_id = match hello.last_known_good_version > hello.version {
+            true => MapId::from_wire(hello.last_known_good_version, &hello.last_known_good_sha256),
+            false => MapId::from_wire(hello.version, &hello.sha256),
+        };
         let session = Session {
             serial,
             told: MapId::from_wire(hello.version, &hello.sha256),
+            highest: highest_version(&hello),
+            highest_id,
             version: hello.version,
             sha256: hello.sha256,
             asked: None,
@@ -105,11 +114,19 @@ impl Session {
         MapId::from_wire(self.version, &self.sha256)
     }
 
-    /// It runs a number that this control plane can't have given: one above `id`'s, or the same one for another map. Engines never go
-    /// back, so it can't be brought to `id`.
+    /// It has run a number that this control plane can't have given: one above `id`'s, or the same one for another map. Engines never
+    /// go back, so it can't be brought to `id`.
     pub(super) fn is_ahead_of(&self, id: MapId) -> bool {
         let number = id.version.get();
-        self.version > number || (self.version == number && self.runs() != Some(id))
+        self.highest > number || (self.highest == number && self.highest_id != Some(id))
+    }
+
+    /// It routes by another map now.
+    pub(super) fn switched(&mut self, id: MapId) {
+        (self.version, self.sha256) = (id.version.get(), id.sha256.to_bytes());
+        if self.version >= self.highest {
+            (self.highest, self.highest_id) = (self.version, Some(id));
+        }
     }
 
     /// Why it can't be brought to `id`, if it can't.
@@ -122,9 +139,9 @@ impl Session {
     /// Why it is not even asked to prepare `id`, which it is ahead of.
     pub(super) fn ahead_of(&self, id: MapId) -> v1::RefusedField {
         let message = format!(
-            "it runs version {}, which this control plane has not given and which is not below {}; engines never go back. Apply the \
-             map again: it will be numbered above",
-            self.version, id.version
+            "it has routed by version {}, which this control plane has not given and which is not below {}; engines never go back. \
+             Apply the map again: it will be numbered above",
+            self.highest, id.version
         );
         v1::RefusedField { path: String::new(), message }
     }
@@ -145,4 +162,9 @@ impl Session {
             refused_reasons,
         }
     }
+}
+
+/// The highest version that an engine has routed by, in its own words.
+pub(super) fn highest_version(hello: &v1::Hello) -> u64 {
+    hello.version.max(hello.last_known_good_version)
 }

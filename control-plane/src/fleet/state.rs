@@ -7,7 +7,7 @@
 //! Not here: waiting and deadlines ([`super::Fleet`]).
 
 use super::round::{Part, Progress, Round};
-use super::session::{Asked, Mailbox, Refused, Session, SessionSerial};
+use super::session::{Asked, Mailbox, Refused, Session, SessionSerial, highest_version};
 use crate::limits;
 use crate::map_id::MapId;
 use bytes::Bytes;
@@ -60,7 +60,7 @@ impl State {
         );
         self.serials = self.serials.saturating_add(1);
         let serial = SessionSerial(self.serials);
-        self.highest_said = self.highest_said.max(hello.version);
+        self.highest_said = self.highest_said.max(highest_version(&hello));
         let (session, mailbox) = Session::new(serial, hello);
         let in_force = self.in_force.as_ref().map(|map| map.id);
         let welcome = v1::Welcome {
@@ -166,7 +166,7 @@ impl State {
         let Some(session) = self.session(engine_id, serial) else {
             return Notable::Nothing;
         };
-        (session.version, session.sha256) = (report.version, report.sha256);
+        session.switched(id);
         let round = self.round.as_mut().filter(|round| round.id == id && round.decided);
         if let Some(part) = round.and_then(|round| round.part(engine_id, serial)) {
             part.progress = Progress::InForce;
@@ -195,7 +195,7 @@ impl State {
     pub(super) fn is_ahead(&self, engine_id: &str) -> bool {
         self.sessions.get(engine_id).is_some_and(|session| match &self.in_force {
             Some(map) => session.is_ahead_of(map.id),
-            None => session.version > 0,
+            None => session.highest > 0,
         })
     }
 
@@ -203,7 +203,7 @@ impl State {
     pub(super) fn ahead(&self) -> Option<(&str, u64)> {
         let in_force = self.in_force.as_ref()?.id;
         let ahead = self.sessions.iter().filter(|(_, session)| session.is_ahead_of(in_force));
-        ahead.map(|(engine_id, session)| (engine_id.as_str(), session.version)).max_by_key(|(_, version)| *version)
+        ahead.map(|(engine_id, session)| (engine_id.as_str(), session.highest)).max_by_key(|(_, version)| *version)
     }
 
     /// Ends the update: nobody switches.
