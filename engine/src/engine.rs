@@ -21,6 +21,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -61,7 +62,7 @@ pub enum EngineError {
     /// A thread could not be started.
     #[error("can't start a router thread: {0}")]
     Thread(#[source] io::Error),
-    /// Clients did not close in time.
+    /// Routers did not come to the end of what they had under way.
     #[error(
         "{0} router(s) did not stop within the grace period; what they had under way is repeated after the next start"
     )]
@@ -301,25 +302,53 @@ impl Engine {
             published: Arc::clone(&self.published),
             metrics: self.metrics.clone(),
             stop: Arc::clone(&stop),
+            is_drained: Arc::default(),
         };
-        let mut threads = Vec::new();
-        for number in 0..config.routers.get() {
-            let context = context.clone();
-            let thread = std::thread::Builder::new().name(format!("router-{number}"));
-            threads.push(thread.spawn(move || supervise(&context, number)).map_err(EngineError::Thread)?);
-        }
+        let start = |number| RouterThread::start(context.clone(), number);
+        let routers: Vec<RouterThread> = (0..config.routers.get()).map(start).collect::<Result<_, _>>()?;
         shutdown.cancelled().await;
         tracing::info!(grace = ?config.grace, "stopping");
         stop.stop(config.grace);
-        let deadline = tokio::time::Instant::now() + config.grace + CLOSE_TIMEOUT;
-        while threads.iter().any(|thread| !thread.is_finished()) {
-            if tokio::time::Instant::now() >= deadline {
-                return Err(EngineError::DrainTimedOut(threads.iter().filter(|thread| !thread.is_finished()).count()));
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Ok(())
+        wait_for_end(&routers, tokio::time::Instant::now() + config.grace + CLOSE_TIMEOUT).await
     }
+}
+
+struct RouterThread {
+    thread: std::thread::JoinHandle<()>,
+    /// Nothing is under way any more, and everything is committed.
+    is_drained: Arc<AtomicBool>,
+}
+
+impl RouterThread {
+    fn start(mut context: RouterContext, number: usize) -> Result<RouterThread, EngineError> {
+        let is_drained = Arc::<AtomicBool>::default();
+        context.is_drained = Arc::clone(&is_drained);
+        let thread = std::thread::Builder::new().name(format!("router-{number}"));
+        let thread = thread.spawn(move || supervise(&context, number)).map_err(EngineError::Thread)?;
+        Ok(RouterThread { thread, is_drained })
+    }
+}
+
+/// Waits for routers that were told to stop, until `deadline`.
+async fn wait_for_end(routers: &[RouterThread], deadline: tokio::time::Instant) -> Result<(), EngineError> {
+    let running = || routers.iter().filter(|router| !router.thread.is_finished());
+    while running().next().is_some() {
+        if tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        }
+        let undrained = running().filter(|router| !router.is_drained.load(Ordering::Acquire)).count();
+        if undrained > 0 {
+            return Err(EngineError::DrainTimedOut(undrained));
+        }
+        // A member can't leave its group while Kafka lets it wait for others to join.
+        tracing::warn!(
+            "everything is delivered and committed, but Kafka has not let go of a group member; its partitions are given on after \
+             session.timeout.ms"
+        );
+        break;
+    }
+    Ok(())
 }
 
 fn needed_topics(config: &Config) -> Vec<NeededTopic> {

@@ -76,7 +76,7 @@ impl Metrics {
             partitions: make.gauges("partitions", "Partitions that a router has", "router")?,
             lag: make.gauges(
                 "source_lag_events",
-                "Events of a router's partitions that are in Kafka and were not read yet",
+                "Events of a router's partitions that are in Kafka and were not read yet, as of the last fetch: none is made while reading is paused",
                 "router",
             )?,
             gaps: make.counter("source_gaps_total", "Times that Kafka had deleted events before they were read")?,

@@ -39,6 +39,7 @@ use sources::Sources;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What all routers of an engine have in common.
@@ -56,6 +57,8 @@ pub(crate) struct RouterContext {
     pub(crate) published: Arc<Published>,
     pub(crate) metrics: Metrics,
     pub(crate) stop: Arc<Stop>,
+    /// One router's own: set when nothing is under way any more and everything is committed.
+    pub(crate) is_drained: Arc<AtomicBool>,
 }
 
 impl RouterContext {
@@ -319,8 +322,9 @@ impl<'c> Router<'c> {
             );
         }
         self.partitions.store_progress(&self.consumer, &mut self.dispatch.tracker);
-        self.partitions.commit(&self.consumer);
+        let is_committed = self.partitions.commit(&self.consumer);
         self.dispatch.flush_metrics();
+        self.context.is_drained.store(left == 0 && is_committed, Ordering::Release);
         tracing::info!(router = self.number, "router stopped");
         Ok(())
     }

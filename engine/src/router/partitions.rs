@@ -242,11 +242,14 @@ impl Partitions {
         }
     }
 
-    /// Commits what is stored, and waits for it.
-    pub(super) fn commit(&self, consumer: &Consumer) {
+    /// Commits what is stored, waits for it, and says whether it is committed.
+    pub(super) fn commit(&self, consumer: &Consumer) -> bool {
         match consumer.client().commit_consumer_state(CommitMode::Sync) {
-            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => tracing::warn!(%error, "commit failed; events since the last commit may be repeated"),
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => true,
+            Err(error) => {
+                tracing::warn!(%error, "commit failed; events since the last commit may be repeated");
+                false
+            }
         }
     }
 

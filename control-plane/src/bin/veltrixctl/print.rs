@@ -242,7 +242,7 @@ pub(crate) fn status(url: &str, engines: &v1::ListEnginesResponse, in_force: Opt
         let version = engine.refused_version;
         reasons.map(move |reason| format!("  can't use version {version}: {reason}\n"))
     });
-    let head = ["ENGINE", "RUNS", "BEHIND", "HEARD", "CONSUMED", "DELIVERED", "DEAD-LETTERED", "RELEASE"];
+    let head = ["ENGINE", "RUNS", "BEHIND", "HEARD", "CONSUMED", "ACKNOWLEDGED", "DEAD-LETTERED", "RELEASE"];
     text.push_str(&table(&head, &engines.engines.iter().map(row).collect::<Vec<_>>()));
     text.extend(refusals);
     text
