@@ -6,6 +6,7 @@
 
 #[doc(hidden)]
 pub mod native;
+mod queue;
 #[doc(hidden)]
 pub mod topics;
 
@@ -250,6 +251,8 @@ pub struct ClientContext;
 impl rdkafka::ClientContext for ClientContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
+            // It comes as an error, too.
+            _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", facility, "{message}"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 tracing::warn!(target: "librdkafka", facility, "{message}");
             }

@@ -1,4 +1,5 @@
-//! The engine's hot calls into librdkafka, behind a safe interface. The `unsafe` of the event path is in this file.
+//! The engine's hot calls into librdkafka, behind a safe interface. The `unsafe` of the event path is in this file and in
+//! `queue.rs`.
 //!
 //! Why not the rdkafka crate's own calls: they allocate for every record that is polled and for every one that is sent, look the topic
 //! up by name each time, and hand rebalances and delivery reports to callbacks, which can't reach the router's state without a lock.
@@ -11,112 +12,20 @@
 //! (a [`Batch`] keeps its [`Consumer`] alive); headers belong to the caller until `produce` has taken them ([`Headers`]); a queue is destroyed before its client.
 
 use super::ClientContext;
+pub use super::queue::ClientError;
+use super::queue::{Queue, millis, slice, text};
 use rdkafka::bindings as rd;
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::types::RDKafkaRespErr;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 use std::time::Duration;
 
 const OK: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
-
-pub(super) fn millis(timeout: Duration) -> i32 {
-    i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
-}
-
-/// # Safety
-/// `bytes` is null or points to `len` bytes that live as long as `'a`.
-pub(super) unsafe fn slice<'a>(bytes: *const c_void, len: usize) -> Option<&'a [u8]> {
-    // SAFETY: promised by the caller.
-    (!bytes.is_null()).then(|| unsafe { std::slice::from_raw_parts(bytes.cast(), len) })
-}
-
-/// # Safety
-/// `text` points to a C string that lives as long as `'a`.
-pub(super) unsafe fn text<'a>(text: *const c_char) -> &'a str {
-    // SAFETY: promised by the caller. Topic and header names are UTF-8 in Kafka's protocol; a broken one reads as "".
-    unsafe { CStr::from_ptr(text) }.to_str().unwrap_or_default()
-}
-
-/// A reference to one of librdkafka's queues.
-pub(super) struct Queue(*mut rd::rd_kafka_queue_t);
-
-// SAFETY: librdkafka's queues are locked inside.
-unsafe impl Send for Queue {}
-// SAFETY: as above.
-unsafe impl Sync for Queue {}
-
-impl Queue {
-    /// # Safety
-    /// The client is alive, and outlives the queue.
-    pub(super) unsafe fn new(client: *mut rd::rd_kafka_t) -> Queue {
-        // SAFETY: promised by the caller; the queue is a reference of our own.
-        Queue(unsafe { rd::rd_kafka_queue_new(client) })
-    }
-
-    pub(super) fn native(&self) -> *mut rd::rd_kafka_queue_t {
-        self.0
-    }
-
-    pub(super) fn poll(&self, timeout: Duration) -> Option<RawEvent> {
-        // SAFETY: the queue lives as long as this reference to it.
-        let event = unsafe { rd::rd_kafka_queue_poll(self.0, millis(timeout)) };
-        (!event.is_null()).then_some(RawEvent(event))
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // SAFETY: this was our reference, and it is given up once.
-        unsafe { rd::rd_kafka_queue_destroy(self.0) }
-    }
-}
-
-pub(super) struct RawEvent(*mut rd::rd_kafka_event_t);
-
-impl RawEvent {
-    pub(super) fn native(&self) -> *mut rd::rd_kafka_event_t {
-        self.0
-    }
-
-    fn kind(&self) -> i32 {
-        // SAFETY: the event lives until it is dropped; so in the calls below.
-        unsafe { rd::rd_kafka_event_type(self.0) }
-    }
-
-    pub(super) fn error(&self) -> ClientError {
-        // Only an event of this kind has the flag; of another kind librdkafka 2.12 would read past what it has allocated.
-        let may_be_fatal = self.kind() == rd::RD_KAFKA_EVENT_ERROR;
-        // SAFETY: as above, and the flag is there; the text belongs to the event and is copied.
-        unsafe {
-            ClientError {
-                code: rd::rd_kafka_event_error(self.0).into(),
-                fatal: may_be_fatal && rd::rd_kafka_event_error_is_fatal(self.0) != 0,
-                text: text(rd::rd_kafka_event_error_string(self.0)).to_owned(),
-            }
-        }
-    }
-}
-
-impl Drop for RawEvent {
-    fn drop(&mut self) {
-        // SAFETY: the event is ours and is destroyed once.
-        unsafe { rd::rd_kafka_event_destroy(self.0) }
-    }
-}
-
-/// What a client reports of itself.
-#[derive(Clone, Debug)]
-pub struct ClientError {
-    pub code: RDKafkaErrorCode,
-    /// The client can't go on; it has to be made anew.
-    pub fatal: bool,
-    pub text: String,
-}
 
 /// A topic and a partition of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -148,7 +57,8 @@ impl Consumer {
     pub fn new(client: BaseConsumer<ClientContext>) -> Consumer {
         let native = client.client().native_ptr();
         // SAFETY: the client is alive; both queues are references of our own.
-        let (records, events) = unsafe { (Queue::new(native), Queue(rd::rd_kafka_queue_get_consumer(native))) };
+        let (records, events) =
+            unsafe { (Queue(rd::rd_kafka_queue_new(native)), Queue(rd::rd_kafka_queue_get_consumer(native))) };
         Consumer { records, events, client }
     }
 

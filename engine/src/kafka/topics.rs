@@ -5,7 +5,8 @@
 //! librdkafka itself goes on with the old topic's offset in the new one if there are enough records
 //! (`rd_kafka_topic_metadata_update` has a FIXME about it).
 
-use super::native::{Consumer, Queue, RawEvent, millis, slice, text};
+use super::native::Consumer;
+use super::queue::{Queue, RawEvent, millis, slice, text};
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rd;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -68,7 +69,7 @@ impl Question {
         // SAFETY: the client is alive and is kept alive by the question; names and pointers outlive the calls, which copy them; options
         // and collection are ours and are destroyed once; an option that is refused, without a buffer for its text, stays as it was.
         let answers = unsafe {
-            let answers = Queue::new(native);
+            let answers = Queue(rd::rd_kafka_queue_new(native));
             let options =
                 rd::rd_kafka_AdminOptions_new(native, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
             rd::rd_kafka_AdminOptions_set_request_timeout(options, millis(patience), null_mut(), 0);
@@ -76,7 +77,7 @@ impl Question {
                 rd::rd_kafka_AdminOptions_set_broker(options, broker, null_mut(), 0);
             }
             let collection = rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-            rd::rd_kafka_DescribeTopics(native, collection, options, answers.native());
+            rd::rd_kafka_DescribeTopics(native, collection, options, answers.0);
             rd::rd_kafka_TopicCollection_destroy(collection);
             rd::rd_kafka_AdminOptions_destroy(options);
             answers
@@ -96,7 +97,7 @@ fn answer_of(event: &RawEvent) -> Answer {
     // SAFETY: the call answers null for an event of another kind; descriptions, and what they point to, live as long as the event, and
     // an array has as many elements as the call says.
     unsafe {
-        let result = rd::rd_kafka_event_DescribeTopics_result(event.native());
+        let result = rd::rd_kafka_event_DescribeTopics_result(event.0);
         if result.is_null() {
             return Answer::new();
         }
