@@ -420,6 +420,17 @@ fn kept_engine_id(file: &Path) -> io::Result<String> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_router_that_only_waits_to_leave_its_group_does_not_make_a_stop_fail() {
+        let (_running, until_the_end) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || until_the_end.recv().unwrap_or_default());
+        let routers = [RouterThread { thread, is_drained: Arc::default() }];
+        let now = tokio::time::Instant::now();
+        assert!(matches!(wait_for_end(&routers, now).await, Err(EngineError::DrainTimedOut(1))));
+        routers[0].is_drained.store(true, Ordering::Release);
+        assert!(wait_for_end(&routers, now).await.is_ok());
+    }
+
     #[test]
     fn a_missing_topic_is_named_with_the_flag_that_asks_for_it() {
         let needed = |name: &str, flag| NeededTopic { name: name.to_owned(), flag };

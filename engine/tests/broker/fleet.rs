@@ -285,14 +285,15 @@ impl Fleet {
         EngineProcess { child, log }
     }
 
-    /// Waits until so many engines are connected and share all partitions.
+    /// Waits until so many engines are connected and share all partitions, each with some.
     pub(crate) async fn wait_for_engines(&self, count: usize) {
         let mut client = self.client().await;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let engines = client.list_engines(ListEnginesRequest {}).await.unwrap().into_inner().engines;
-            let partitions = engines.iter().flat_map(|engine| &engine.health).map(|health| health.partitions);
-            if engines.len() == count && partitions.sum::<u32>() == u32::from(self.partitions) {
+            let held = engines.iter().map(|engine| engine.health.as_ref().map_or(0, |health| health.partitions));
+            let held: Vec<u32> = held.collect();
+            if held.len() == count && !held.contains(&0) && held.iter().sum::<u32>() == u32::from(self.partitions) {
                 return;
             }
             assert!(Instant::now() < deadline, "the engines do not get their partitions: {engines:#?}");
