@@ -32,7 +32,7 @@ use veltrix_route_table::{Refused, RouteMapVersion};
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The HTTP side has no address.
-    #[error("can't listen on {address}: {source}; choose another address with --listen")]
+    #[error("can't listen on {address}; choose another address with --listen")]
     Listen {
         /// The address asked for.
         address: SocketAddr,
@@ -51,16 +51,16 @@ pub enum EngineError {
     #[error("the cluster has no topic {}; create {} first, for example with kafka-topics.sh --create --topic NAME, or name others by these flags", quoted(.0), if .0.len() == 1 { "it" } else { "them" })]
     MissingTopics(Vec<NeededTopic>),
     /// A Kafka client can't be made.
-    #[error("can't create a Kafka client: {0}")]
+    #[error("can't create a Kafka client")]
     Kafka(#[from] KafkaError),
     /// A mistake in the engine itself.
-    #[error("can't register a metric: {0}")]
+    #[error("can't register a metric")]
     Metrics(#[from] prometheus::Error),
     /// The binary's own map is refused; the build would have failed.
-    #[error("the RouteMap in the binary can't be used: {0}")]
+    #[error("the RouteMap in the binary can't be used")]
     Embedded(#[source] Refused),
     /// A thread could not be started.
-    #[error("can't start a router thread: {0}")]
+    #[error("can't start a router thread")]
     Thread(#[source] io::Error),
     /// Routers did not come to the end of what they had under way.
     #[error(

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use veltrix_control_plane::with_sources;
 use veltrix_engine::Engine;
 use veltrix_engine::config::{Config, RunArgs};
 use veltrix_engine::dev::DevArgs;
@@ -92,7 +93,7 @@ async fn run(args: Box<RunArgs>) -> ExitCode {
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error.to_string()),
+        Err(error) => failed(&with_sources(&error)),
     }
 }
 
@@ -104,7 +105,7 @@ async fn dev(args: DevArgs) -> ExitCode {
     let json = args.json;
     let report = match veltrix_engine::dev::run(args, shutdown).await {
         Ok(report) => report,
-        Err(error) => return failed(&error.to_string()),
+        Err(error) => return failed(&with_sources(&error)),
     };
     if json {
         match serde_json::to_string_pretty(&report) {

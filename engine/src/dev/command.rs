@@ -64,33 +64,31 @@ pub struct DevArgs {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum DevError {
-    #[error("{0}")]
+    #[error(transparent)]
     Broker(#[from] BrokerError),
-    #[error(
-        "the control plane can't listen on {address}: {source}; choose another address with --control-plane-listen"
-    )]
+    #[error("the control plane can't listen on {address}; choose another address with --control-plane-listen")]
     Listen { address: SocketAddr, source: std::io::Error },
-    #[error("the control plane has failed: {0}")]
+    #[error("the control plane has failed")]
     ControlPlane(#[from] ServeError),
-    #[error("can't reach the control plane of this process: {0}")]
+    #[error("can't reach the control plane of this process")]
     Connect(#[from] tonic::transport::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Engine(#[from] EngineError),
-    #[error("{0}")]
+    #[error(transparent)]
     Property(PropertyError),
-    #[error("{0}")]
+    #[error(transparent)]
     Storm(#[from] StormError),
-    #[error("{0}")]
+    #[error(transparent)]
     Audit(#[from] AuditError),
-    #[error("{0}")]
+    #[error(transparent)]
     Reader(#[from] ReaderError),
-    #[error("the routes in the binary can't be used: {0}")]
+    #[error("the routes in the binary can't be used")]
     Routes(#[from] Refused),
-    #[error("the routes in the binary can't be read: {0}")]
+    #[error("the routes in the binary can't be read")]
     Decode(#[from] prost::DecodeError),
     #[error("the engine has no partitions after {} s; see the log above", READY_TIMEOUT.as_secs())]
     NotReady,
-    #[error("a task of this process has failed: {0}")]
+    #[error("a task of this process has failed")]
     Task(#[from] tokio::task::JoinError),
 }
 
