@@ -13,7 +13,7 @@ use veltrix_proto::v1::{self, EventTypes, RouteMap};
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// A path can't be read.
-    #[error("can't read `{}`: {source}; give a .proto file or a directory of them", path.display())]
+    #[error("can't read `{}`; give a .proto file or a directory of them", path.display())]
     Unreadable {
         /// The path as it was given.
         path: PathBuf,
@@ -21,9 +21,12 @@ pub enum SchemaError {
         source: std::io::Error,
     },
     /// There is nothing to compile.
-    #[error("no .proto file in {}", .0.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", "))]
+    #[error("no .proto file in {}", quoted(.0))]
     NoFiles(Vec<PathBuf>),
-    /// The protobuf compiler refuses a file; the text has file, line and column.
+    /// The schemas say nothing about routes.
+    #[error("no option (veltrix.v1.route_map) or (veltrix.v1.event) in {}; see veltrix/v1/options.proto", quoted(.0))]
+    NoRoutes(Vec<PathBuf>),
+    /// The protobuf compiler refuses a file; the text has the file and, unless it is about its end, line and column.
     #[error("{0}")]
     Syntax(String),
     /// A route in a message says what types it is about.
@@ -54,6 +57,10 @@ pub enum SchemaError {
     },
 }
 
+fn quoted(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
+}
+
 /// A RouteMap, and which file each part of it comes from.
 #[derive(Debug, Default)]
 pub struct FromSchemas {
@@ -61,11 +68,16 @@ pub struct FromSchemas {
     pub map: RouteMap,
     /// By the name of a repeated field: the file of each of its elements.
     files: BTreeMap<&'static str, Vec<String>>,
+    /// The file that says everything, if there is but one.
+    only: Option<String>,
 }
 
 impl FromSchemas {
     /// The file that says the field at `path`, such as `routes[3].to[0]`; `None` if none of them alone does.
     pub fn file_of(&self, path: &str) -> Option<&str> {
+        if self.only.is_some() {
+            return self.only.as_deref();
+        }
         let (field, rest) = path.split_once('[')?;
         let (index, _) = rest.split_once(']')?;
         self.files.get(field)?.get(index.parse::<usize>().ok()?).map(String::as_str)
@@ -101,43 +113,59 @@ pub fn compile_files(paths: &[PathBuf]) -> Result<RouteMap, SchemaError> {
 /// # Errors
 /// The first thing that is wrong.
 pub fn collect_files(paths: &[PathBuf]) -> Result<FromSchemas, SchemaError> {
-    let mut roots: Vec<(PathBuf, String)> = Vec::new();
+    let (mut includes, mut files) = (Vec::new(), Vec::new());
     for path in paths {
         let unreadable = |source| SchemaError::Unreadable { path: path.clone(), source };
         if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
-            find_schemas(path, path, &mut roots).map_err(unreadable)?;
+            find_schemas(path, &mut files).map_err(unreadable)?;
+            includes.push(path.as_path());
         } else {
-            let parent = path.parent().unwrap_or(Path::new("")).to_owned();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            roots.push((parent, name));
+            files.push(path.clone());
+            includes.push(path.parent().unwrap_or(Path::new("")));
         }
     }
-    if roots.is_empty() {
+    if files.is_empty() {
         return Err(SchemaError::NoFiles(paths.to_vec()));
     }
+    // A directory stands before those within it, so that a file has one name, whichever of them it was given by.
+    includes.sort();
+    includes.dedup();
     let mut resolver = ChainFileResolver::new();
     resolver.add(GoogleFileResolver::new());
     resolver.add(OwnFiles);
-    let mut includes: Vec<&PathBuf> = roots.iter().map(|(include, _)| include).collect();
-    includes.sort();
-    includes.dedup();
-    includes.into_iter().for_each(|include| resolver.add(IncludeFileResolver::new(include.clone())));
+    includes.iter().for_each(|include| resolver.add(IncludeFileResolver::new(include.to_path_buf())));
+    let name_of = |file: &PathBuf| {
+        let name = includes.iter().find_map(|include| file.strip_prefix(include).ok()).unwrap_or(file);
+        name.to_string_lossy().replace('\\', "/")
+    };
+    let mut names: Vec<String> = Vec::new();
+    for name in files.iter().map(name_of) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true);
-    compiler.open_files(roots.iter().map(|(_, name)| name)).map_err(|error| SchemaError::Syntax(explain(&error)))?;
-    collect(&compiler.descriptor_pool(), roots.iter().map(|(_, name)| name.as_str()))
+    compiler.open_files(&files).map_err(|error| SchemaError::Syntax(explain(&error)))?;
+    let mut collected = collect(&compiler.descriptor_pool(), names.iter().map(String::as_str))?;
+    if collected.map == RouteMap::default() {
+        return Err(SchemaError::NoRoutes(files));
+    }
+    if let [only] = names.as_slice() {
+        collected.only = Some(only.clone());
+    }
+    Ok(collected)
 }
 
-fn find_schemas(root: &Path, directory: &Path, found: &mut Vec<(PathBuf, String)>) -> std::io::Result<()> {
+fn find_schemas(directory: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let mut entries: Vec<PathBuf> =
         std::fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     entries.sort();
     for path in entries {
         if path.is_dir() {
-            find_schemas(root, &path, found)?;
+            find_schemas(&path, found)?;
         } else if path.extension().is_some_and(|extension| extension == "proto") {
-            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-            found.push((root.to_owned(), name));
+            found.push(path);
         }
     }
     Ok(())
@@ -148,6 +176,12 @@ fn explain(error: &protox::Error) -> String {
     use miette::Diagnostic as _;
     // Only its debug form has file, line and column.
     let mut text = format!("{error:?}");
+    // What is wrong with a file as a whole, or at its end, has no place.
+    if let Some(file) = error.file()
+        && !text.contains(file)
+    {
+        text.insert_str(0, &format!("{file}: "));
+    }
     let mut source = error.diagnostic_source();
     while let Some(cause) = source {
         text.push_str(&format!(": {cause}"));

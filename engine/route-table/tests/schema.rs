@@ -67,6 +67,18 @@ fn every_part_of_the_map_is_known_by_its_file() {
 }
 
 #[test]
+fn a_directory_can_lie_beside_a_file_or_within_another_directory_and_counts_once() {
+    let files = Files::new("within", &[("map.proto", MAP), ("events/found.proto", EVENT)]);
+    let (map, events) = (files.0.join("map.proto"), files.0.join("events"));
+    for paths in [vec![events.clone(), map.clone()], vec![map, events.clone()], vec![files.0.clone(), events]] {
+        let collected = collect_files(&paths).unwrap();
+        assert_eq!(collected.map.routes.len(), 1, "{paths:?}");
+        assert_eq!(collected.file_of("routes[0].to"), Some("events/found.proto"), "{paths:?}");
+        assert_eq!(collected.file_of("name"), None, "{paths:?}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_place() {
     let refused = |test: &str, files: &[(&str, &str)]| {
         let files = Files::new(test, files);
@@ -83,5 +95,8 @@ fn what_is_wrong_is_told_with_its_place() {
     let unknown = EVENT.replace("to: \"d\"", "toward: \"d\"");
     let text = refused("unknown", &[("a.proto", &unknown)]).to_string();
     assert!(text.contains("a.proto:3") && text.contains("toward"), "{text}");
+    let text = refused("open", &[("a.proto", &MAP.replace(" };", ""))]).to_string();
+    assert!(text.contains("a.proto") && text.contains("end of file"), "{text}");
+    assert!(matches!(refused("none", &[("a.proto", "message M {}")]), SchemaError::NoRoutes(_)));
     assert!(matches!(compile_files(&[PathBuf::from("no/such.proto")]), Err(SchemaError::Unreadable { .. })));
 }
