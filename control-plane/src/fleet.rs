@@ -200,8 +200,28 @@ impl Fleet {
         Preparing { fleet: Arc::clone(self), deadline: Instant::now() + self.prepare_timeout, decided: false }
     }
 
+    /// If all engines have gone lately, waits for the first that comes back; an error says how long ago the last one went. Else a map
+    /// that was refused a moment ago, by an engine that was then cut off, would go through for want of engines.
+    pub(crate) async fn wait_for_return(&self) -> Result<(), Duration> {
+        let away = |state: &State| {
+            let gone = state.deserted_at.filter(|_| state.sessions.is_empty()).map(|at| at.elapsed());
+            gone.filter(|gone| *gone < limits::ENGINES_AWAITED)
+        };
+        self.wait(Instant::now() + self.prepare_timeout, |state| away(state).is_none()).await;
+        away(&self.state.lock()).map_or(Ok(()), Err)
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
-        let done = change(&mut self.state.lock(), Instant::now());
+        let now = Instant::now();
+        let done = {
+            let mut state = self.state.lock();
+            let had_engines = !state.sessions.is_empty();
+            let done = change(&mut state, now);
+            if had_engines && state.sessions.is_empty() {
+                state.deserted_at = Some(now);
+            }
+            done
+        };
         self.changed.send_replace(());
         done
     }

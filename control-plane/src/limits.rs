@@ -8,6 +8,9 @@ use veltrix_route_table::limits::MAP_BYTES;
 /// Updates that are received, checked, or wait for their turn at once. Each holds a whole map in memory.
 pub const UPDATES_WAITING: usize = 8;
 
+/// So long after the last engine went an update still waits for one to come back, and is refused if none does.
+pub const ENGINES_AWAITED: Duration = Duration::from_secs(15);
+
 /// Bytes of the note that is kept with a version.
 pub const NOTE_BYTES: usize = 4_096;
 

@@ -41,6 +41,13 @@ pub enum UpdateError {
     VersionConflict { expected: u64, in_force: u64 },
     #[error("{found} engine{} can take the map, at least {minimum} must; nothing was switched", plural(*.found))]
     TooFewEngines { minimum: u32, found: usize },
+    #[error(
+        "no engine is connected, but one was until {:.1} s ago and may be on its way back; try again: after {} s without engines, a map \
+         is taken without them",
+        .gone.as_secs_f64(),
+        limits::ENGINES_AWAITED.as_secs()
+    )]
+    EnginesAway { gone: Duration },
     #[error("{}", engines_text(.refusals, .timeout))]
     EnginesRefused { refusals: Vec<EngineRefusal>, timeout: Duration },
     #[error("the store failed, the version in force stays: {}", crate::with_sources(.0))]
@@ -71,6 +78,7 @@ impl UpdateError {
             UpdateError::Refused(_) => "refused",
             UpdateError::VersionConflict { .. } => "version_conflict",
             UpdateError::TooFewEngines { .. } => "too_few_engines",
+            UpdateError::EnginesAway { .. } => "engines_away",
             UpdateError::EnginesRefused { .. } => "engines_refused",
             UpdateError::Store(_) => "store_failed",
             UpdateError::Internal => "internal",
@@ -86,7 +94,9 @@ impl UpdateError {
             | UpdateError::NoteTooLong { .. }
             | UpdateError::Refused(_) => Code::InvalidArgument,
             UpdateError::VersionConflict { .. } => Code::Aborted,
-            UpdateError::TooFewEngines { .. } | UpdateError::EnginesRefused { .. } => Code::FailedPrecondition,
+            UpdateError::TooFewEngines { .. }
+            | UpdateError::EnginesAway { .. }
+            | UpdateError::EnginesRefused { .. } => Code::FailedPrecondition,
             UpdateError::Internal => Code::Internal,
         }
     }
@@ -105,6 +115,9 @@ impl UpdateError {
             }
             UpdateError::TooFewEngines { .. } => {
                 ErrorDetails::with_precondition_failure_violation("MINIMUM_ENGINES", "fleet", self.to_string())
+            }
+            UpdateError::EnginesAway { .. } => {
+                ErrorDetails::with_precondition_failure_violation("ENGINES_AWAY", "fleet", self.to_string())
             }
             UpdateError::EnginesRefused { refusals, timeout } => {
                 ErrorDetails::with_precondition_failure(engine_violations(refusals, *timeout, bytes))

@@ -255,6 +255,7 @@ impl Updates {
         if let Some(expected) = update.request.expected_version.filter(|expected| *expected != version) {
             return Err(UpdateError::VersionConflict { expected, in_force: version });
         }
+        self.fleet.wait_for_return().await.map_err(|gone| UpdateError::EnginesAway { gone })?;
         self.enough_engines(&update, self.fleet.connected())?;
         // Engines that can't be brought to the version in force need these bytes under a higher number.
         let reaches_all = self.fleet.ahead().is_none();

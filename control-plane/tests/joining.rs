@@ -205,7 +205,37 @@ async fn an_engine_that_never_catches_up_is_cut_off_and_does_not_hold_up_updates
     hung.prepare().await;
     assert_eq!(hung.end().await.code(), Code::DeadlineExceeded);
     operator.until_connected(0).await;
-    assert_eq!(operator.update(update(&map("b"))).await.unwrap().version, 2);
+    let mut well = control_plane.engine("well").await;
+    well.welcome().await;
+    assert_eq!(well.follow().await, 1);
+    let update = operator.begin(update(&map("b")));
+    assert_eq!(well.follow().await, 2);
+    assert_eq!(update.await.unwrap().unwrap().version, 2);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn no_map_goes_through_only_because_the_last_engine_was_cut_off_or_lost_a_moment_ago() {
+    let config = Config { prepare_timeout: std::time::Duration::from_millis(100), ..Config::default() };
+    let control_plane = ControlPlane::with(config).await;
+    let mut operator = control_plane.operator().await;
+    let mut hung = control_plane.engine("hung").await;
+    hung.welcome().await;
+    operator.until_connected(1).await;
+    let refused = operator.begin(update(&map("a")));
+    hung.prepare().await;
+    assert_eq!(refused.await.unwrap().unwrap_err().code(), Code::FailedPrecondition);
+    let away = operator.update(update(&map("a"))).await.unwrap_err();
+    assert_eq!(away.code(), Code::FailedPrecondition);
+    assert!(away.message().starts_with("no engine is connected, but one was until"), "{away}");
+    assert_eq!(operator.in_force().await, None);
+    // An engine that comes back in time is asked.
+    let mut back = control_plane.engine("hung").await;
+    back.welcome().await;
+    operator.until_connected(1).await;
+    let update = operator.begin(update(&map("a")));
+    back.follow().await;
+    assert!(update.await.unwrap().is_ok());
     control_plane.stop().await;
 }
 

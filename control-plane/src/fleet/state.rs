@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) round: Option<Round>,
     /// The highest version that any engine has run when it connected.
     pub(super) highest_said: u64,
+    /// When the last of the engines went.
+    pub(super) deserted_at: Option<Instant>,
     serials: u64,
 }
 
