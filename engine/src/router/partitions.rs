@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// How long a question to the broker may take while partitions change hands.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take for one partition of many.
+const PARTITION_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Partitions {
     start_at: StartAt,
@@ -89,6 +91,7 @@ impl Partitions {
         // Starts that are to be committed even if no event comes before the engine stops: else what came then would be skipped by
         // `--start-at latest`.
         let mut begun = TopicPartitionList::new();
+        let until = Instant::now() + ANSWER_TIMEOUT;
         let taking_on = |source| RouterFault::Kafka { doing: "take on partitions", source };
         for name in partitions {
             let Some(known) = topics.get(&name.topic) else { continue };
@@ -99,10 +102,11 @@ impl Partitions {
                 committed: &known.committed,
             };
             let (start, mark) = start_of(&topic, usize::try_from(name.partition).unwrap_or(0), self.start_at);
-            let offset = offset_of(start, name, &topic, consumer, &dispatch.metrics.shared)?;
+            let bounds = if start == Start::Beginning { None } else { bounds_of(name, consumer, until) };
+            let offset = offset_of(start, name, &topic, bounds, &dispatch.metrics.shared);
             starts.add_partition_offset(&name.topic, name.partition, offset).map_err(taking_on)?;
             let mark = mark.to_string();
-            if matches!(start, Start::Anew | Start::End) {
+            if matches!((start, offset), (Start::Anew | Start::End, Offset::Offset(_))) {
                 add_marked(&mut begun, name, offset, &mark)?;
             }
             self.forget(name, &mut dispatch.tracker);
@@ -287,27 +291,34 @@ struct KnownTopic {
     committed: Vec<Option<Committed>>,
 }
 
-/// A start as an offset. If Kafka has deleted what is behind a committed one, or the whole topic, that is said loudly.
+/// A partition's first offset and its end. `None` if nobody can say, as while it has no leader: no reason to leave the others unread.
+fn bounds_of(name: &TopicPartition, consumer: &Consumer, until: Instant) -> Option<(i64, i64)> {
+    let TopicPartition { topic, partition } = name;
+    let timeout = until.saturating_duration_since(Instant::now()).min(PARTITION_ANSWER_TIMEOUT);
+    match consumer.client().fetch_watermarks(topic, *partition, timeout) {
+        Ok(bounds) => Some(bounds),
+        Err(error) => {
+            tracing::warn!(topic, partition, %error, "a partition can't be asked for its offsets; it is taken on unchecked");
+            None
+        }
+    }
+}
+
+/// A start as an offset. If Kafka has deleted what is behind a committed one, or the whole topic, that is said loudly. What can't be
+/// checked now shows itself when the partition has a leader again: an offset that is not there is an error then
+/// ([`RouterFault::PositionLost`]), and this is asked again.
 fn offset_of(
     start: Start,
     name: &TopicPartition,
     now: &Topic<'_>,
-    consumer: &Consumer,
+    bounds: Option<(i64, i64)>,
     metrics: &Metrics,
-) -> Result<Offset, RouterFault> {
+) -> Offset {
     let TopicPartition { topic, partition } = name;
-    let watermarks = || {
-        let asking = |source| RouterFault::Kafka { doing: "ask for a partition's first and last offset", source };
-        consumer.client().fetch_watermarks(topic, *partition, ANSWER_TIMEOUT).map_err(asking)
-    };
-    Ok(match start {
-        Start::Beginning => Offset::Beginning,
-        Start::End => Offset::Offset(watermarks()?.1),
-        Start::At(committed) => {
-            let (first, end) = watermarks()?;
-            if (first..=end).contains(&committed) {
-                return Ok(Offset::Offset(committed));
-            }
+    match (start, bounds) {
+        (Start::Beginning, _) => Offset::Beginning,
+        (Start::End, bounds) => bounds.map_or(Offset::End, |(_, end)| Offset::Offset(end)),
+        (Start::At(committed), Some((first, end))) if !(first..=end).contains(&committed) => {
             metrics.gaps.inc();
             metrics.gap_events.inc_by(u64::try_from(first - committed).unwrap_or(0));
             tracing::error!(
@@ -321,21 +332,19 @@ fn offset_of(
             );
             Offset::Offset(first)
         }
-        Start::Anew => {
-            let (first, end) = watermarks()?;
+        (Start::At(committed), _) => Offset::Offset(committed),
+        (Start::Anew, bounds) => {
             metrics.created_anew.inc();
             tracing::error!(
                 topic,
                 partition,
                 id = now.id.map(tracing::field::display),
-                first,
-                end,
                 "GAP: the topic was deleted and created anew; what was not read of the old one is lost, \
                  and reading goes on with the first event of the new one"
             );
-            Offset::Offset(first)
+            bounds.map_or(Offset::Beginning, |(first, _)| Offset::Offset(first))
         }
-    })
+    }
 }
 
 fn add_marked(
@@ -355,4 +364,25 @@ fn list_of(partitions: &[TopicPartition]) -> TopicPartitionList {
         list.add_partition(topic, *partition);
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_without_a_leader_is_taken_on_unchecked_and_one_with_a_gap_from_its_oldest_event() {
+        let metrics = Metrics::new().unwrap();
+        let name = TopicPartition { topic: "events".to_owned(), partition: 3 };
+        let topic = Topic { id: None, first_seen: None, partitions: 4, committed: &[] };
+        let offset = |start, bounds| offset_of(start, &name, &topic, bounds, &metrics);
+        assert_eq!(offset(Start::At(7), None), Offset::Offset(7));
+        assert_eq!(offset(Start::At(7), Some((5, 9))), Offset::Offset(7));
+        assert_eq!(offset(Start::Anew, None), Offset::Beginning);
+        assert_eq!(offset(Start::End, None), Offset::End);
+        assert_eq!(offset(Start::End, Some((5, 9))), Offset::Offset(9));
+        assert_eq!(metrics.gaps.get(), 0);
+        assert_eq!(offset(Start::At(2), Some((5, 9))), Offset::Offset(5));
+        assert_eq!((metrics.gaps.get(), metrics.gap_events.get()), (1, 3));
+    }
 }
