@@ -62,11 +62,11 @@ pub enum EngineError {
     /// A thread could not be started.
     #[error("can't start a router thread")]
     Thread(#[source] io::Error),
-    /// Routers did not come to the end of what they had under way.
+    /// Routers ended, or did not end in time, with events that they had taken and that are not committed.
     #[error(
-        "{0} router(s) did not stop within the grace period; what they had under way is repeated after the next start"
+        "{0} router(s) left events behind, for the reason that the log gives; these are repeated after the next start, none is lost"
     )]
-    DrainTimedOut(usize),
+    LeftEventsBehind(usize),
 }
 
 /// A topic that an engine can't do without.
@@ -302,7 +302,7 @@ impl Engine {
             published: Arc::clone(&self.published),
             metrics: self.metrics.clone(),
             stop: Arc::clone(&stop),
-            is_drained: Arc::default(),
+            has_uncommitted: Arc::default(),
         };
         let start = |number| RouterThread::start(context.clone(), number);
         let routers: Vec<RouterThread> = (0..config.routers.get()).map(start).collect::<Result<_, _>>()?;
@@ -315,40 +315,38 @@ impl Engine {
 
 struct RouterThread {
     thread: std::thread::JoinHandle<()>,
-    /// Nothing is under way any more, and everything is committed.
-    is_drained: Arc<AtomicBool>,
+    /// See [`RouterContext::has_uncommitted`].
+    has_uncommitted: Arc<AtomicBool>,
 }
 
 impl RouterThread {
     fn start(mut context: RouterContext, number: usize) -> Result<RouterThread, EngineError> {
-        let is_drained = Arc::<AtomicBool>::default();
-        context.is_drained = Arc::clone(&is_drained);
+        let has_uncommitted = Arc::<AtomicBool>::default();
+        context.has_uncommitted = Arc::clone(&has_uncommitted);
         let thread = std::thread::Builder::new().name(format!("router-{number}"));
         let thread = thread.spawn(move || supervise(&context, number)).map_err(EngineError::Thread)?;
-        Ok(RouterThread { thread, is_drained })
+        Ok(RouterThread { thread, has_uncommitted })
     }
 }
 
-/// Waits for routers that were told to stop, until `deadline`.
+/// Waits for routers that were told to stop, until `deadline`. What counts is what they have committed, not whether they have ended.
 async fn wait_for_end(routers: &[RouterThread], deadline: tokio::time::Instant) -> Result<(), EngineError> {
-    let running = || routers.iter().filter(|router| !router.thread.is_finished());
-    while running().next().is_some() {
-        if tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        }
-        let undrained = running().filter(|router| !router.is_drained.load(Ordering::Acquire)).count();
-        if undrained > 0 {
-            return Err(EngineError::DrainTimedOut(undrained));
-        }
-        // A member can't leave its group while Kafka lets it wait for others to join.
-        tracing::warn!(
-            "everything is delivered and committed, but Kafka has not let go of a group member; its partitions are given on after \
-             session.timeout.ms"
-        );
-        break;
+    let is_running = || routers.iter().any(|router| !router.thread.is_finished());
+    while is_running() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    Ok(())
+    match routers.iter().filter(|router| router.has_uncommitted.load(Ordering::Acquire)).count() {
+        0 if is_running() => {
+            // A member can't leave its group while Kafka lets it wait for others to join.
+            tracing::warn!(
+                "everything is delivered and committed, but Kafka has not let go of a group member; its partitions are given on \
+                 after session.timeout.ms"
+            );
+            Ok(())
+        }
+        0 => Ok(()),
+        behind => Err(EngineError::LeftEventsBehind(behind)),
+    }
 }
 
 fn needed_topics(config: &Config) -> Vec<NeededTopic> {
@@ -424,11 +422,21 @@ mod tests {
     async fn a_router_that_only_waits_to_leave_its_group_does_not_make_a_stop_fail() {
         let (_running, until_the_end) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || until_the_end.recv().unwrap_or_default());
-        let routers = [RouterThread { thread, is_drained: Arc::default() }];
+        let routers = [RouterThread { thread, has_uncommitted: Arc::new(AtomicBool::new(true)) }];
         let now = tokio::time::Instant::now();
-        assert!(matches!(wait_for_end(&routers, now).await, Err(EngineError::DrainTimedOut(1))));
-        routers[0].is_drained.store(true, Ordering::Release);
+        assert!(matches!(wait_for_end(&routers, now).await, Err(EngineError::LeftEventsBehind(1))));
+        routers[0].has_uncommitted.store(false, Ordering::Release);
         assert!(wait_for_end(&routers, now).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_router_that_has_ended_with_events_left_makes_a_stop_fail() {
+        let ended =
+            |left| RouterThread { thread: std::thread::spawn(|| ()), has_uncommitted: Arc::new(AtomicBool::new(left)) };
+        let in_time = tokio::time::Instant::now() + Duration::from_secs(60);
+        let routers = [ended(true), ended(false), ended(true)];
+        assert!(matches!(wait_for_end(&routers, in_time).await, Err(EngineError::LeftEventsBehind(2))));
+        assert!(wait_for_end(&[ended(false)], in_time).await.is_ok());
     }
 
     #[test]

@@ -57,8 +57,9 @@ pub(crate) struct RouterContext {
     pub(crate) published: Arc<Published>,
     pub(crate) metrics: Metrics,
     pub(crate) stop: Arc<Stop>,
-    /// One router's own: set when nothing is under way any more and everything is committed.
-    pub(crate) is_drained: Arc<AtomicBool>,
+    /// One router's own: set from the first partitions that it takes on until a drain has delivered and committed everything. So it
+    /// stays set when the router fails, and while it waits to begin anew: what it had under way is repeated then.
+    pub(crate) has_uncommitted: Arc<AtomicBool>,
 }
 
 impl RouterContext {
@@ -122,6 +123,13 @@ pub(crate) fn supervise(context: &RouterContext, number: usize) {
             // The panic's own message has gone to standard error.
             Err(_) => RouterFault::Panic,
         };
+        if context.stop.state() != Stopping::No {
+            tracing::error!(
+                router = number,
+                "router failed while it stopped; what it had under way is repeated: {fault}"
+            );
+            return;
+        }
         context.metrics.router_restarts.inc();
         // One that worked for a minute has nothing to do with the faults before it.
         restarts = if began.elapsed() > Duration::from_secs(60) { 0 } else { restarts };
@@ -129,6 +137,10 @@ pub(crate) fn supervise(context: &RouterContext, number: usize) {
         restarts += 1;
         tracing::error!(router = number, retry_in = ?wait, "router begins anew, from what it had delivered: {fault}");
         if context.stop.wait(wait) {
+            tracing::warn!(
+                router = number,
+                "stopped before the router could begin anew; what it had under way is repeated"
+            );
             return;
         }
     }
@@ -263,6 +275,7 @@ impl<'c> Router<'c> {
                 self.context.metrics.rebalances.inc();
                 // There should be none; what was polled in an earlier assignment must not count in this one.
                 self.batch.discard(&partitions);
+                self.context.has_uncommitted.store(true, Ordering::Release);
                 self.partitions.take_on(&partitions, &self.consumer, &mut self.dispatch)?;
                 let (count, held) = (partitions.len(), self.partitions.len());
                 tracing::info!(router = self.number, count, held, "partitions assigned");
@@ -304,17 +317,18 @@ impl<'c> Router<'c> {
         Ok(())
     }
 
-    /// Waits for what is under way, commits it, leaves the group.
+    /// Waits for what is under way, commits what has ended, also when a fault has cut that short, and leaves the group.
     fn drain(mut self, deadline: Instant) -> Result<(), RouterFault> {
         self.batch.clear();
         self.partitions.pause(&self.consumer);
-        while self.dispatch.tracker.events() > 0 && Instant::now() < deadline {
-            self.dispatch.handle_reports(FULL_WAIT)?;
+        let mut result = Ok(());
+        while self.dispatch.tracker.events() > 0 && Instant::now() < deadline && result.is_ok() {
+            result = self.dispatch.handle_reports(FULL_WAIT);
             // Nothing is taken on or given up any more; leaving the group gives up everything.
             while self.consumer.poll_event(Duration::ZERO).is_some() {}
         }
         let left = self.dispatch.tracker.events();
-        if left > 0 {
+        if left > 0 && result.is_ok() {
             tracing::warn!(
                 router = self.number,
                 events = left,
@@ -324,9 +338,11 @@ impl<'c> Router<'c> {
         self.partitions.store_progress(&self.consumer, &mut self.dispatch.tracker);
         let is_committed = self.partitions.commit(&self.consumer);
         self.dispatch.flush_metrics();
-        self.context.is_drained.store(left == 0 && is_committed, Ordering::Release);
+        if left == 0 && is_committed {
+            self.context.has_uncommitted.store(false, Ordering::Release);
+        }
         tracing::info!(router = self.number, "router stopped");
-        Ok(())
+        result
     }
 }
 
