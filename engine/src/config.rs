@@ -3,6 +3,7 @@
 use crate::kafka::{KafkaSettings, PropertyError};
 use crate::router::StartAt;
 use clap::Args;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -130,7 +131,41 @@ pub enum BadSetting {
     /// An event that came from a topic would go to it again.
     #[error("--dead-letter-topic `{0}` is a source, too; dead letters would be read again")]
     DeadLettersAreASource(String),
+    /// Kafka's client refuses to subscribe to it.
+    #[error("--source names `{0}` twice; name each topic once")]
+    SourceTwice(String),
+    /// Also what Kafka's client would take for a pattern.
+    #[error(
+        "{flag} `{name}` can't be the name of a topic: 1 to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`, and not `.` or `..`"
+    )]
+    NoTopic {
+        /// What gave it.
+        flag: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Beyond it there is no machine, and numbers that are computed from it could overflow.
+    #[error("{flag} {given} is too much; at most {max}")]
+    TooMuch {
+        /// What gave it.
+        flag: &'static str,
+        /// The number.
+        given: u64,
+        /// The largest that can be used.
+        max: u64,
+    },
 }
+
+/// Each router is a thread with two Kafka clients, and a member of the group.
+const ROUTERS_MAX: u64 = 1_024;
+/// Twice what librdkafka holds ready for a router by default.
+const BATCH_EVENTS_MAX: u64 = 100_000;
+/// Hundreds of times what a router needs to be busy.
+const IN_FLIGHT_EVENTS_MAX: u64 = 100_000_000;
+/// 1 TiB; librdkafka's own books end at 2.
+const IN_FLIGHT_MIB_MAX: u64 = 1 << 20;
+/// A day.
+const WAIT_MS_MAX: u64 = 24 * 3_600 * 1_000;
 
 impl Config {
     /// Checks the flags.
@@ -138,16 +173,13 @@ impl Config {
     /// # Errors
     /// Every setting that can't be used.
     pub fn new(args: RunArgs) -> Result<Config, Vec<BadSetting>> {
-        let mut errors: Vec<BadSetting> = Vec::new();
+        let mut errors = refused(&args);
         let file = args.kafka_properties_file.as_deref();
         let kafka = KafkaSettings::new(args.brokers, file, &args.kafka_properties)
             .map_err(|refused| errors.extend(refused.into_iter().map(BadSetting::from)));
         let control_plane = args.control_plane.map(|address| {
             address::endpoint(&address).map_err(|refused| errors.push(BadSetting::ControlPlane(refused)))
         });
-        if args.sources.contains(&args.dead_letter_topic) {
-            errors.push(BadSetting::DeadLettersAreASource(args.dead_letter_topic.clone()));
-        }
         let (Ok(kafka), Ok(control_plane), true) = (kafka, control_plane.transpose(), errors.is_empty()) else {
             return Err(errors);
         };
@@ -165,13 +197,102 @@ impl Config {
             routers: args.routers.unwrap_or_else(default_routers),
             batch_events_max: args.batch_events,
             in_flight_events_max: args.in_flight_events,
-            in_flight_bytes_max: args.in_flight_mib.get() << 20,
+            in_flight_bytes_max: args.in_flight_mib.get().saturating_mul(1 << 20),
             grace: Duration::from_millis(args.grace_ms),
         })
     }
 }
 
+/// Numbers that are too large, and names that are none.
+fn refused(args: &RunArgs) -> Vec<BadSetting> {
+    let number = |number: NonZeroUsize| number.get() as u64;
+    let numbers = [
+        ("--routers", args.routers.map_or(1, number), ROUTERS_MAX),
+        ("--batch-events", number(args.batch_events), BATCH_EVENTS_MAX),
+        ("--in-flight-events", number(args.in_flight_events), IN_FLIGHT_EVENTS_MAX),
+        ("--in-flight-mib", number(args.in_flight_mib), IN_FLIGHT_MIB_MAX),
+        ("--grace-ms", args.grace_ms, WAIT_MS_MAX),
+        ("--control-plane-wait-ms", args.control_plane_wait_ms, WAIT_MS_MAX),
+    ];
+    let too_much = numbers.into_iter().filter(|(_, given, max)| given > max);
+    let mut errors: Vec<BadSetting> =
+        too_much.map(|(flag, given, max)| BadSetting::TooMuch { flag, given, max }).collect();
+    let sources = args.sources.iter().map(|name| ("--source", name));
+    let topics = sources.chain([("--dead-letter-topic", &args.dead_letter_topic)]);
+    let no_topics = topics.filter(|(_, name)| !is_topic(name));
+    errors.extend(no_topics.map(|(flag, name)| BadSetting::NoTopic { flag, name: name.clone() }));
+    let mut seen = BTreeSet::new();
+    let twice: BTreeSet<&String> = args.sources.iter().filter(|name| !seen.insert(*name)).collect();
+    errors.extend(twice.into_iter().map(|name| BadSetting::SourceTwice(name.clone())));
+    if args.sources.contains(&args.dead_letter_topic) {
+        errors.push(BadSetting::DeadLettersAreASource(args.dead_letter_topic.clone()));
+    }
+    errors
+}
+
+/// Kafka's own rule.
+fn is_topic(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=249).contains(&name.len()) && name != "." && name != ".." && name.bytes().all(legal)
+}
+
 fn default_routers() -> NonZeroUsize {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     NonZeroUsize::new(processors / 2).unwrap_or(NonZeroUsize::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn config(flags: &[&str]) -> Result<Config, Vec<BadSetting>> {
+        let needed = ["veltrix", "--brokers", "localhost:9092"];
+        Config::new(Cli::try_parse_from(needed.iter().chain(flags)).unwrap().run)
+    }
+
+    #[test]
+    fn what_could_only_fail_later_is_refused_by_its_flag() {
+        let most = usize::MAX.to_string();
+        let table: [(&[&str], &str); 13] = [
+            (&["--source", "a", "--source", "a"], "--source names `a` twice"),
+            (&["--source", "a,b,a,a"], "--source names `a` twice"),
+            (&["--source", "a,"], "--source `` can't be"),
+            (&["--source", "^a.*"], "--source `^a.*` can't be"),
+            (&["--source", "a", "--dead-letter-topic", ".."], "--dead-letter-topic `..` can't be"),
+            (&["--source", "a", "--dead-letter-topic", "a"], "--dead-letter-topic `a` is a source"),
+            (&["--source", "a", "--in-flight-mib", "17592186044416"], "--in-flight-mib 17592186044416 is too much"),
+            (&["--source", "a", "--in-flight-mib", &most], "at most 1048576"),
+            (&["--source", "a", "--batch-events", &most], "--batch-events"),
+            (&["--source", "a", "--in-flight-events", &most], "--in-flight-events"),
+            (&["--source", "a", "--routers", &most], "--routers"),
+            (&["--source", "a", "--grace-ms", &most], "--grace-ms"),
+            (&["--source", "a", "--control-plane-wait-ms", &most], "--control-plane-wait-ms"),
+        ];
+        for (flags, named) in table {
+            let errors = config(flags).unwrap_err();
+            assert!(errors.len() == 1 && errors[0].to_string().contains(named), "{flags:?}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_numbers_that_are_taken_do_not_overflow() {
+        let config =
+            config(&["--source", "a,b", "--in-flight-mib", "1048576", "--in-flight-events", "100000000"]).unwrap();
+        assert_eq!(config.in_flight_bytes_max, 1 << 40);
+        assert_eq!(config.sources, ["a", "b"]);
+    }
+
+    #[test]
+    fn every_bad_setting_is_named_at_once() {
+        let errors =
+            config(&["--source", "a,a,^", "--grace-ms", "99999999999", "--kafka-property", "acks=0"]).unwrap_err();
+        assert_eq!(errors.len(), 4, "{errors:?}");
+    }
 }
