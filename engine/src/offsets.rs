@@ -38,6 +38,9 @@ pub(crate) struct Ticket {
     sequence: u32,
 }
 
+// librdkafka carries it as a pointer.
+const _: () = assert!(usize::BITS >= u64::BITS, "a ticket does not fit into a pointer of this machine");
+
 impl Ticket {
     pub(crate) fn to_raw(self) -> u64 {
         u64::from(self.partition.place) << 48 | u64::from(self.partition.generation) << 32 | u64::from(self.sequence)
