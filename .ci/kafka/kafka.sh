@@ -188,8 +188,8 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$(client_port "$dir" "$i")
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$dir/n$i/data
 
-# A test that means to have a topic makes it.
-auto.create.topics.enable=false
+# Kafka's default, so that tests see what would come to be by itself where it should not.
+auto.create.topics.enable=true
 num.partitions=12
 default.replication.factor=$replicas
 min.insync.replicas=$in_sync

@@ -31,9 +31,9 @@ pub struct KafkaSettings {
 /// Why a Kafka property was refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PropertyError {
-    /// There is no `=`.
+    /// There is no `=`. Only the first word is kept: what stands behind it may be a secret.
     #[error(
-        "`{0}` is no Kafka property; write key=value, for one kind of client consumer.key=value or producer.key=value"
+        "the Kafka property that begins with `{0}` has no `=`; write key=value, for one kind of client consumer.key=value or producer.key=value"
     )]
     NoValue(String),
     /// Veltrix needs it to be what it is.
@@ -65,14 +65,24 @@ pub enum PropertyError {
 }
 
 /// Properties that are Veltrix's own, and why.
-const FIXED: [(&str, &str); 15] = [
+const FIXED: [(&str, &str); 19] = [
     ("bootstrap.servers", "use --brokers"),
     ("metadata.broker.list", "use --brokers"),
     ("group.id", "use --group"),
+    (
+        "group.instance.id",
+        "the routers of an engine are members of their own; under one id Kafka would fence all but one",
+    ),
     ("group.protocol", "the engine takes its partitions on by the classic protocol"),
+    (
+        "allow.auto.create.topics",
+        "a destination that is gone gives dead letters; it is not made anew, with whatever partitions",
+    ),
+    ("enable.partition.eof", "the end of a partition would pass for an error of it"),
     ("enable.auto.offset.store", "offsets are stored when all deliveries of an event are acknowledged"),
     ("enable.auto.commit", "stored offsets are committed once a second and whenever partitions change hands"),
     ("auto.offset.reset", "use --start-at; a position that Kafka has lost is reported, not silently replaced"),
+    ("transactional.id", "deliveries are not sent in transactions, and a producer with this id takes no others"),
     ("enable.idempotence", "without it a retry could deliver twice or out of order"),
     ("acks", "a delivery counts when all in-sync replicas have it"),
     ("request.required.acks", "a delivery counts when all in-sync replicas have it"),
@@ -86,9 +96,8 @@ const FIXED: [(&str, &str); 15] = [
 /// Before the operator's own, in this order of precedence: fixed, operator's, these.
 const DEFAULTS: [(&str, &str); 2] = [("client.id", "veltrix"), ("socket.keepalive.enable", "true")];
 
-const CONSUMER_DEFAULTS: [(&str, &str); 10] = [
+const CONSUMER_DEFAULTS: [(&str, &str); 9] = [
     ("partition.assignment.strategy", "cooperative-sticky"),
-    ("allow.auto.create.topics", "false"),
     ("check.crcs", "true"),
     ("auto.commit.interval.ms", "1000"),
     // How long the partitions of an engine that was killed wait for another one. It costs nothing while all is well: heartbeats come
@@ -151,7 +160,7 @@ impl KafkaSettings {
     }
 
     fn set(&mut self, property: &str) -> Result<(), PropertyError> {
-        let (key, value) = property.split_once('=').ok_or_else(|| PropertyError::NoValue(property.to_owned()))?;
+        let (key, value) = property.split_once('=').ok_or_else(|| PropertyError::NoValue(key_of(property)))?;
         let (key, value) = (key.trim(), value.trim().to_owned());
         let (properties, key) = match (key.strip_prefix("consumer."), key.strip_prefix("producer.")) {
             (Some(key), _) => (&mut self.consumer, key),
@@ -179,6 +188,8 @@ impl KafkaSettings {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &self.brokers);
+        // By default producers do, and so do brokers.
+        config.set("allow.auto.create.topics", "false");
         for (key, value) in fixed {
             config.set(*key, *value);
         }
@@ -218,11 +229,20 @@ impl KafkaSettings {
         config
     }
 
-    /// For questions about the cluster: a consumer, since only those can ask for a topic without creating it.
+    /// For questions about the cluster.
     fn probe(&self) -> ClientConfig {
-        self.config(&[("allow.auto.create.topics", "false")], &self.consumer, &[])
+        self.config(&[], &self.consumer, &[])
     }
 }
+
+/// What a line that is no property begins with, as far as it looks like a key.
+fn key_of(line: &str) -> String {
+    let is_of_a_key = |byte: &char| byte.is_ascii_lowercase() || ".-_".contains(*byte);
+    line.trim_start().chars().take_while(is_of_a_key).take(KEY_SHOWN_MAX).collect()
+}
+
+/// librdkafka's longest key has 43 characters, and `consumer.` may stand before it.
+const KEY_SHOWN_MAX: usize = 60;
 
 fn is_property(line: &str) -> bool {
     !line.is_empty() && !line.starts_with('#')
@@ -351,6 +371,30 @@ mod tests {
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         for (text, named) in texts.iter().zip(["`acks`", "`message.timeout.ms`", "`nonsense`", "`no.such.key`"]) {
             assert!(text.contains(named), "{text}");
+        }
+        for (key, why) in FIXED {
+            for property in [format!("{key}=1"), format!("consumer.{key}=1"), format!("producer.{key}=1")] {
+                let errors = settings(&[&property]).unwrap_err();
+                assert_eq!(errors, [PropertyError::Fixed { key: key.to_owned(), why }]);
+            }
+        }
+    }
+
+    #[test]
+    fn no_client_creates_topics() {
+        let settings = settings(&[]).unwrap();
+        for config in [settings.producer(), settings.lone_producer(), settings.consumer("g"), settings.probe()] {
+            assert_eq!(config.get("allow.auto.create.topics"), Some("false"));
+        }
+    }
+
+    #[test]
+    fn a_property_without_a_value_is_named_by_its_key_alone() {
+        for line in
+            ["sasl.password: hunter2", "sasl.password hunter2", "sasl.password:hunter2", " sasl.password\thunter2"]
+        {
+            let text = settings(&[line]).unwrap_err()[0].to_string();
+            assert!(text.contains("`sasl.password`") && !text.contains("hunter2"), "{text}");
         }
     }
 
