@@ -134,6 +134,31 @@ async fn what_can_not_be_delivered_becomes_a_dead_letter_and_the_next_event_is_d
     assert_eq!(engine.terminate(), Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_is_deleted_is_not_created_anew_and_its_events_become_dead_letters() {
+    // A broker that creates topics when it is asked to, as Kafka does by default.
+    let Some(broker) = Broker::real("a destination that is deleted") else { return };
+    let fleet = Fleet::start(broker, "deleted", 1).await;
+    let engine = fleet.start_engine(0);
+    fleet.wait_for_engines(1).await;
+    let (bootstrap, source) = (fleet.bootstrap(), fleet.source());
+    let (deleted, letters) = (format!("{}-hunt-leaderboard", fleet.prefix), format!("{}-dead-letters", fleet.prefix));
+    fleet.delete(&deleted).await;
+    let name = deleted.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        Sender::new(&bootstrap).send(&source, b"key", b"payload", &[CLUE, ("ce_region", b"eu")]);
+        let letters = read(&bootstrap, &letters, 1);
+        let asking: BaseConsumer = ClientConfig::new().set("bootstrap.servers", &bootstrap).create().unwrap();
+        let metadata = asking.fetch_metadata(None, PATIENCE).unwrap();
+        (letters, metadata.topics().iter().any(|topic| topic.name() == name))
+    });
+    let (letters, is_there_again) = reading.await.unwrap();
+    assert_eq!(letters[0].headers["veltrix-dead-letter-cause"], "unknown_topic", "{letters:?}");
+    assert_eq!(letters[0].headers["veltrix-dead-letter-topic"], deleted);
+    assert!(!is_there_again);
+    assert_eq!(engine.terminate(), Some(0));
+}
+
 /// What a destination takes of events that reach it in common batches, and what is refused alone.
 struct Refusal {
     /// Of the leaderboard's topic.

@@ -195,6 +195,13 @@ impl Fleet {
         }
     }
 
+    /// Deletes a topic of a real broker.
+    pub(crate) async fn delete(&self, topic: &str) {
+        for result in self.admin().delete_topics(&[topic], &AdminOptions::new()).await.unwrap() {
+            result.unwrap();
+        }
+    }
+
     /// Takes the second of two machines away, or brings it back.
     pub(crate) fn second_machine(&self, is_up: bool) {
         let Broker::Two { owner, .. } = &self.broker else { panic!("this fleet's broker is one machine") };
