@@ -3,6 +3,7 @@
 use crate::headers;
 use crate::kafka::native::{Headers, Outgoing, Record};
 use rdkafka::error::RDKafkaErrorCode;
+use std::time::{Duration, Instant};
 
 /// Classes of causes; their names are in the header [`headers::CAUSE`] and in the metric `veltrix_dead_letters_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,8 @@ pub enum Cause {
 }
 
 impl Cause {
-    const ALL: [Cause; 6] =
+    /// In the order of their numbers.
+    pub(crate) const ALL: [Cause; 6] =
         [Cause::Unreadable, Cause::Undecided, Cause::Unmatched, Cause::TooLarge, Cause::UnknownTopic, Cause::Refused];
 
     /// As it stands in headers and metrics.
@@ -48,7 +50,32 @@ impl Cause {
     }
 }
 
-/// A record on its way to the dead-letter topic. Owns what it says: dead letters are rare.
+/// Says when a dead letter is worth a log line: each cause once a second at most, so that a flood of letters does not wait for the log.
+#[derive(Debug, Default)]
+pub(crate) struct LetterLog([Shown; Cause::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct Shown {
+    at: Option<Instant>,
+    not_shown: u64,
+}
+
+impl LetterLog {
+    const EVERY: Duration = Duration::from_secs(1);
+
+    /// Takes note of a letter. If it is to be logged: how many of its cause were not since the last that was.
+    pub(crate) fn note(&mut self, cause: Cause, now: Instant) -> Option<u64> {
+        let shown = &mut self.0[cause as usize];
+        if shown.at.is_some_and(|at| now.duration_since(at) < LetterLog::EVERY) {
+            shown.not_shown += 1;
+            return None;
+        }
+        shown.at = Some(now);
+        Some(std::mem::take(&mut shown.not_shown))
+    }
+}
+
+/// A record on its way to the dead-letter topic. Owns what it says: dead letters are rare, or asked for.
 pub(crate) struct DeadLetter {
     cause: Cause,
     key: Option<Vec<u8>>,
@@ -162,5 +189,29 @@ impl DeadLetter {
     fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().rev().find(|(header, _)| header == name);
         found.and_then(|(_, value)| str::from_utf8(value.as_deref()?).ok()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_logged_once_a_second_and_says_how_many_were_not() {
+        let (mut log, began) = (LetterLog::default(), Instant::now());
+        let at = |milliseconds| began + Duration::from_millis(milliseconds);
+        assert_eq!(log.note(Cause::Unmatched, at(0)), Some(0));
+        assert_eq!(log.note(Cause::Unmatched, at(1)), None);
+        assert_eq!(log.note(Cause::Unmatched, at(999)), None);
+        assert_eq!(log.note(Cause::Refused, at(999)), Some(0), "another cause has its own second");
+        assert_eq!(log.note(Cause::Unmatched, at(1_000)), Some(2));
+        assert_eq!(log.note(Cause::Unmatched, at(2_000)), Some(0));
+    }
+
+    #[test]
+    fn causes_stand_in_the_order_of_their_numbers() {
+        for (number, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause as usize, number, "{cause:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Routers count into local counters and hand them over now and then ([`RouterMetrics::flush`]), so that no event touches a shared
 //! cache line.
 
+use crate::dead_letter::Cause;
 use prometheus::local::{LocalHistogram, LocalIntCounter};
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -158,6 +159,7 @@ pub(crate) struct RouterMetrics {
     pub(crate) unmatched: LocalIntCounter,
     pub(crate) acknowledged: LocalIntCounter,
     pub(crate) event_seconds: LocalHistogram,
+    dead_letters: [LocalIntCounter; Cause::ALL.len()],
     pub(crate) in_flight: IntGauge,
     pub(crate) partitions: IntGauge,
     pub(crate) lag: IntGauge,
@@ -171,11 +173,17 @@ impl RouterMetrics {
             unmatched: shared.events_unmatched.local(),
             acknowledged: shared.deliveries_acknowledged.local(),
             event_seconds: shared.event_seconds.local(),
+            dead_letters: Cause::ALL.map(|cause| shared.dead_letters.with_label_values(&[cause.name()]).local()),
             in_flight: shared.events_in_flight.with_label_values(&label),
             partitions: shared.partitions.with_label_values(&label),
             lag: shared.lag.with_label_values(&label),
             shared: shared.clone(),
         }
+    }
+
+    /// The counter of dead letters of this cause.
+    pub(crate) fn dead_letter(&self, cause: Cause) -> &LocalIntCounter {
+        &self.dead_letters[cause as usize]
     }
 
     /// Hands over what was counted.
@@ -184,5 +192,6 @@ impl RouterMetrics {
         self.unmatched.flush();
         self.acknowledged.flush();
         self.event_seconds.flush();
+        self.dead_letters.iter().for_each(LocalIntCounter::flush);
     }
 }

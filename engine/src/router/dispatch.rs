@@ -1,7 +1,8 @@
 //! From a record to its deliveries: routes it, writes its headers, sends it, and ends it when the reports are in.
 //!
 //! Nothing here allocates per event: the table fills reused deliveries, headers go straight into librdkafka's list, and a delivery
-//! travels as a number, the [`Ticket`]. Allocations are left to what is rare: dead letters, a new table, records that are sent again.
+//! travels as a number, the [`Ticket`]. Allocations are left to what is rare or asked for: dead letters, a new table, records that are
+//! sent again.
 //!
 //! Nothing here waits for room: librdkafka's queue has no limit to speak of, and the router looks at the books ([`Tracker`]) every
 //! few events.
@@ -9,7 +10,7 @@
 use super::RouterFault;
 use super::alone::{Alone, refuses_a_batch};
 use super::partitions::Partitions;
-use crate::dead_letter::{Cause, DeadLetter};
+use crate::dead_letter::{Cause, DeadLetter, LetterLog};
 use crate::headers;
 use crate::kafka::native::{Headers, Outgoing, Producer, Record, Report, Topic};
 use crate::metrics::RouterMetrics;
@@ -40,6 +41,7 @@ pub(super) struct Dispatch {
     source: String,
     /// Records whose delivery was refused for good, on their way to the dead letters.
     refused: Vec<(DeadLetter, Ticket)>,
+    letter_log: LetterLog,
     clock: Instant,
     /// When the batch under way was polled; its events count their time from there.
     polled_at: u32,
@@ -134,6 +136,7 @@ impl Dispatch {
             version: String::new(),
             source: String::new(),
             refused: Vec::new(),
+            letter_log: LetterLog::default(),
             clock: Instant::now(),
             polled_at: 0,
         };
@@ -370,12 +373,14 @@ impl Dispatch {
     }
 
     fn send_dead_letter(&mut self, mut letter: DeadLetter, ticket: Ticket) -> Result<(), RouterFault> {
-        let cause = letter.cause().name();
-        tracing::warn!(cause, source = letter.source(), "dead letter: {}", letter.text());
+        let cause = letter.cause();
+        if let Some(not_shown) = self.letter_log.note(cause, Instant::now()) {
+            tracing::warn!(cause = cause.name(), source = letter.source(), not_shown, "dead letter: {}", letter.text());
+        }
         loop {
             match self.dead_letters.send(letter.outgoing(), letter.headers(), ticket.to_raw()) {
                 Ok(()) => {
-                    self.metrics.shared.dead_letters.with_label_values(&[cause]).inc();
+                    self.metrics.dead_letter(cause).inc();
                     return Ok(());
                 }
                 Err(RDKafkaErrorCode::MessageSizeTooLarge) if letter.shrink() => {}
