@@ -15,7 +15,7 @@ use crate::headers;
 use crate::kafka::native::{Headers, Outgoing, Producer, Record, Report, Topic};
 use crate::metrics::RouterMetrics;
 use crate::offsets::{Ended, Ticket, Tracker};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Reader, Snapshot};
 
 use prometheus::local::LocalIntCounter;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -144,9 +144,19 @@ impl Dispatch {
         Ok(dispatch)
     }
 
+    /// The snapshot for the next round, readied if it is a new one.
+    #[inline]
+    pub(super) fn pin<'r>(&mut self, reader: &'r mut Reader) -> Result<&'r Snapshot, RouterFault> {
+        let (snapshot, is_new) = reader.pin();
+        if is_new {
+            self.adopt(snapshot)?;
+        }
+        Ok(snapshot)
+    }
+
     /// Readies the lanes of a new table. Its topics were looked up when it was prepared; those that are not in use any more are
     /// closed.
-    pub(super) fn adopt(&mut self, snapshot: &Snapshot) -> Result<(), RouterFault> {
+    fn adopt(&mut self, snapshot: &Snapshot) -> Result<(), RouterFault> {
         self.version.clear();
         let _ = write!(self.version, "{}", snapshot.version);
         self.flush_metrics();

@@ -4,8 +4,9 @@
 //! if it has none, dispatches it ([`dispatch`]) and handles delivery reports. Everything a round touches belongs to this thread; what it
 //! shares are the published snapshots, the counters and the signal to stop.
 //!
-//! **Backpressure.** The books of what is under way ([`Tracker`]) are the only limit, and they are looked at before each event: one
-//! that is beyond them stays in the batch, and the batch waits for room. Rounds go on meanwhile, so that the router stays in its group,
+//! **Backpressure.** The books of what is under way ([`Tracker`]) are the only limit. They are looked at before every few events
+//! ([`AHEAD`]), which keeps the number of events exactly, and the bytes but for those few. What is beyond them stays in the batch, and the
+//! batch waits for room. Rounds go on meanwhile, so that the router stays in its group,
 //! adopts new tables and hears the signal to stop, however long a destination is dead. After a while of that it pauses its partitions,
 //! so that librdkafka does not hold what nobody takes.
 //!
@@ -63,10 +64,14 @@ pub(crate) struct RouterContext {
 }
 
 impl RouterContext {
-    /// Whether so much is under way that no further event may be. One event can go beyond the limits, by all its deliveries.
+    /// How many further events may be under way. The limit of bytes is looked at before some are dispatched, and these can go beyond
+    /// it, by all their deliveries.
     #[inline]
-    fn is_full(&self, tracker: &Tracker) -> bool {
-        tracker.events() >= self.in_flight_events_max || tracker.bytes() >= self.in_flight_bytes_max
+    fn room(&self, tracker: &Tracker) -> usize {
+        if tracker.bytes() >= self.in_flight_bytes_max {
+            return 0;
+        }
+        self.in_flight_events_max.saturating_sub(tracker.events())
     }
 }
 
@@ -116,7 +121,7 @@ pub(crate) fn supervise(context: &RouterContext, number: usize) {
     let mut restarts = 0;
     loop {
         let began = Instant::now();
-        let life = || Router::start(context, number).and_then(Router::run);
+        let life = || Router::start(context, number).and_then(|(router, reader)| router.run(reader));
         let fault = match catch_unwind(AssertUnwindSafe(life)) {
             Ok(Ok(())) => return,
             Ok(Err(fault)) => fault,
@@ -149,7 +154,6 @@ pub(crate) fn supervise(context: &RouterContext, number: usize) {
 struct Router<'c> {
     context: &'c RouterContext,
     number: usize,
-    reader: Reader,
     batch: Batch,
     partitions: Partitions,
     dispatch: Dispatch,
@@ -161,7 +165,7 @@ struct Router<'c> {
 }
 
 impl<'c> Router<'c> {
-    fn start(context: &'c RouterContext, number: usize) -> Result<Router<'c>, RouterFault> {
+    fn start(context: &'c RouterContext, number: usize) -> Result<(Router<'c>, Reader), RouterFault> {
         let producer = kafka::create(&context.kafka.producer()).map_err(RouterFault::Client)?;
         let producer = Arc::new(Producer::new(producer));
         let consumer = kafka::create(&context.kafka.consumer(&context.group)).map_err(RouterFault::Client)?;
@@ -174,7 +178,7 @@ impl<'c> Router<'c> {
             return Err(RouterFault::Kafka { doing: "route before there is a route table", source });
         };
         let metrics = RouterMetrics::new(&context.metrics, number);
-        Ok(Router {
+        let router = Router {
             context,
             number,
             batch: Batch::new(Arc::clone(&consumer), context.batch_events_max.get()),
@@ -189,41 +193,45 @@ impl<'c> Router<'c> {
                 reader.snapshot(),
                 metrics,
             )?,
-            reader,
             consumer,
             full_since: None,
             paused: false,
             stored_at: Instant::now(),
             measured_at: Instant::now(),
-        })
+        };
+        Ok((router, reader))
     }
 
-    /// Routes until the engine stops; then drains.
-    fn run(mut self) -> Result<(), RouterFault> {
+    /// Routes until the engine stops; then drains. What is drained was routed already: nobody has to wait for this reader any more.
+    fn run(mut self, mut reader: Reader) -> Result<(), RouterFault> {
         tracing::info!(router = self.number, sources = ?self.context.sources, group = self.context.group, "router started");
         loop {
             match self.context.stop.state() {
-                Stopping::No => self.round()?,
-                Stopping::Until(deadline) => return self.drain(deadline),
+                Stopping::No => self.round(&mut reader)?,
+                Stopping::Until(deadline) => {
+                    drop(reader);
+                    return self.drain(deadline);
+                }
             }
         }
     }
 
-    fn round(&mut self) -> Result<(), RouterFault> {
-        self.serve_events()?;
+    fn round(&mut self, reader: &mut Reader) -> Result<(), RouterFault> {
+        self.serve_events(reader)?;
         let has_room = self.has_room();
-        let Router { context, reader, batch, partitions, dispatch, .. } = self;
-        let (snapshot, is_new) = reader.pin();
-        if is_new {
-            dispatch.adopt(snapshot)?;
-        }
+        let Router { context, batch, partitions, dispatch, .. } = self;
+        let snapshot = dispatch.pin(reader)?;
         if has_room {
             if batch.is_done() {
                 batch.fill(IDLE_WAIT);
                 dispatch.begin_batch();
             }
-            while !context.is_full(&dispatch.tracker) && !batch.is_done() {
-                dispatch.dispatch(snapshot, partitions, batch.take(AHEAD))?;
+            loop {
+                let room = context.room(&dispatch.tracker);
+                if room == 0 || batch.is_done() {
+                    break;
+                }
+                dispatch.dispatch(snapshot, partitions, batch.take(room.min(AHEAD)))?;
             }
             dispatch.handle_reports(Duration::ZERO)?;
         } else {
@@ -235,7 +243,7 @@ impl<'c> Router<'c> {
     /// Whether events may be dispatched; pauses and resumes reading where that takes long.
     fn has_room(&mut self) -> bool {
         let tracker = &self.dispatch.tracker;
-        let full = self.context.is_full(tracker);
+        let full = self.context.room(tracker) == 0;
         let half_full = tracker.events() * 2 >= self.context.in_flight_events_max
             || tracker.bytes() * 2 >= self.context.in_flight_bytes_max;
         let wait = full || (self.paused && half_full);
@@ -262,14 +270,14 @@ impl<'c> Router<'c> {
         false
     }
 
-    fn serve_events(&mut self) -> Result<(), RouterFault> {
+    fn serve_events(&mut self, reader: &mut Reader) -> Result<(), RouterFault> {
         while let Some(event) = self.consumer.poll_event(Duration::ZERO) {
-            self.serve(event)?;
+            self.serve(event, reader)?;
         }
         Ok(())
     }
 
-    fn serve(&mut self, event: ConsumerEvent) -> Result<(), RouterFault> {
+    fn serve(&mut self, event: ConsumerEvent, reader: &mut Reader) -> Result<(), RouterFault> {
         match event {
             ConsumerEvent::Assigned(partitions) => {
                 self.context.metrics.rebalances.inc();
@@ -286,7 +294,7 @@ impl<'c> Router<'c> {
             ConsumerEvent::Revoked(partitions) => {
                 self.context.metrics.rebalances.inc();
                 self.batch.discard(&partitions);
-                self.partitions.give_up(&partitions, &self.consumer, &mut self.dispatch, REVOKE_DRAIN)?;
+                self.partitions.give_up(&partitions, &self.consumer, &mut self.dispatch, reader, REVOKE_DRAIN)?;
                 let (count, held) = (partitions.len(), self.partitions.len());
                 tracing::info!(router = self.number, count, held, "partitions revoked");
             }

@@ -11,6 +11,7 @@ use crate::kafka::native::{Consumer, Record, TopicPartition};
 use crate::kafka::topics::{TopicFacts, TopicId, written_beside};
 use crate::metrics::Metrics;
 use crate::offsets::{PartitionIndex, Tracker};
+use crate::snapshot::Reader;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -191,12 +192,14 @@ impl Partitions {
         }
     }
 
-    /// Gives partitions up: what is under way may end within `patience`, what has ended is committed, the rest is the next owner's.
+    /// Gives partitions up: what is under way may end within `patience`, what has ended is committed, the rest is the next owner's. A
+    /// new table is adopted meanwhile, so that a route change does not wait.
     pub(super) fn give_up(
         &mut self,
         partitions: &[TopicPartition],
         consumer: &Consumer,
         dispatch: &mut Dispatch,
+        reader: &mut Reader,
         patience: Duration,
     ) -> Result<(), RouterFault> {
         let lost = consumer.is_assignment_lost();
@@ -208,6 +211,7 @@ impl Partitions {
             };
             while under_way(self, &dispatch.tracker) > 0 && Instant::now() < deadline {
                 dispatch.handle_reports(Duration::from_millis(5))?;
+                dispatch.pin(reader)?;
             }
             self.store_progress(consumer, &mut dispatch.tracker);
             self.commit(consumer);

@@ -179,6 +179,23 @@ async fn a_dead_destination_holds_up_no_route_change_and_no_stop_and_its_events_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_waits_for_deliveries_to_stop_holds_up_no_route_change() {
+    let fleet = Fleet::start(on_two_machines("leaving", 2, DEAD), "leaving", 2).await;
+    let (storm, _audit) = fleet.start_storm(1_000, Duration::from_secs(1));
+    fleet.second_machine(false);
+    tokio::task::spawn_blocking(|| storm.join()).await.unwrap().unwrap();
+
+    let mut patient = SMALL_BOOKS;
+    patient[3] = "60000";
+    let engine = fleet.start_engine_with(0, &patient);
+    engine.wait_for_log(BOOKS_ARE_FULL).await;
+    engine.signal(rustix::process::Signal::TERM);
+    engine.wait_for_log("stopping grace").await;
+    fleet.push_again().await;
+    engine.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_go_and_come_back_while_a_batch_waits_for_a_dead_destination_lose_nothing() {
     let fleet = Arc::new(Fleet::start(on_two_machines("hands", 4, DEAD), "hands", 4).await);
     // All at once, so that a batch has several runs of each partition.
