@@ -72,8 +72,8 @@ impl LastKnownGood {
 }
 
 fn parse(bytes: &[u8]) -> Result<StoredMap, String> {
-    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
-    let (head, map) = (&bytes[..end], &bytes[end + 1..]);
+    let mut parts = bytes.splitn(2, |byte| *byte == b'\n');
+    let (Some(head), Some(map)) = (parts.next(), parts.next()) else { return Err("it has no first line".to_owned()) };
     let head = str::from_utf8(head).map_err(|_| "its first line is not text")?;
     let fields = head.strip_prefix(MAGIC).ok_or("its first line does not say what it is")?;
     let field = |name: &str| {

@@ -11,6 +11,7 @@
 //! **Stop.** Routers stop polling, wait for what is under way, store and commit, leave the group; then the stream to the control plane
 //! and the HTTP side end. All under one deadline; what it cuts off is repeated after the next start.
 
+// Where updates are applied, indexing is denied, too.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo))]
 
 mod admin;
@@ -20,14 +21,18 @@ pub mod dead_letter;
 pub mod dev;
 mod engine;
 pub mod headers;
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod installer;
 pub mod kafka;
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod last_known_good;
 pub mod logging;
 mod metrics;
 mod offsets;
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod route_updates;
 mod router;
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 pub mod snapshot;
 mod status;
 mod stop;

@@ -38,6 +38,15 @@ struct State {
     readers: Vec<Option<u64>>,
 }
 
+impl State {
+    /// What the reader at `place` has adopted.
+    fn note(&mut self, place: usize, adopted: Option<u64>) {
+        if let Some(reader) = self.readers.get_mut(place) {
+            *reader = adopted;
+        }
+    }
+}
+
 impl Published {
     /// Makes `next` what every reader takes for its next round. It is complete, so that nobody can see half of it.
     /// Returns its generation and the snapshot before it.
@@ -72,7 +81,7 @@ impl Published {
             state.readers.push(None);
             state.readers.len() - 1
         });
-        state.readers[place] = Some(seen);
+        state.note(place, Some(seen));
         Some(Reader { published: Arc::clone(self), snapshot, seen, place })
     }
 
@@ -121,14 +130,14 @@ impl Reader {
             self.snapshot = Arc::clone(current);
         }
         self.seen = self.published.generation.load(Ordering::Acquire);
-        state.readers[self.place] = Some(self.seen);
+        state.note(self.place, Some(self.seen));
         self.published.changed.notify_all();
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.published.state.lock().readers[self.place] = None;
+        self.published.state.lock().note(self.place, None);
         self.published.changed.notify_all();
     }
 }
