@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use veltrix_route_table::{Refused, RouteMapVersion};
+use veltrix_route_table::RouteMapVersion;
 
 /// Why an engine could not start or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub enum EngineError {
     Metrics(#[from] prometheus::Error),
     /// The binary's own map is refused; the build would have failed.
     #[error("the RouteMap in the binary can't be used")]
-    Embedded(#[source] Refused),
+    Embedded(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A thread could not be started.
     #[error("can't start a router thread")]
     Thread(#[source] io::Error),
@@ -185,8 +185,13 @@ impl Engine {
         kafka::create::<BaseProducer<ClientContext>>(&self.config.kafka.producer())?;
         kafka::create::<BaseConsumer<ClientContext>>(&self.config.kafka.consumer(&self.config.group))?;
         let last_known_good = self.state.last_known_good.clone();
-        let installer =
-            Installer::new(&self.config.kafka, Arc::clone(&self.published), last_known_good, self.metrics.clone())?;
+        let installer = Installer::new(
+            &self.config.kafka,
+            self.config.sources.clone(),
+            Arc::clone(&self.published),
+            last_known_good,
+            self.metrics.clone(),
+        )?;
         let found = installer.found();
         let installer = Arc::new(Mutex::new(installer));
         if !self.wait_for_topics(&installer, shutdown).await? {
@@ -214,7 +219,7 @@ impl Engine {
         loop {
             let (installer, names) = (Arc::clone(installer), needed.clone());
             let ask = move || {
-                let mut installer = installer.lock();
+                let installer = installer.lock();
                 let missing = installer.missing_topics(names.iter().map(|topic| topic.name.as_str()))?;
                 let needed = names.iter().filter(|topic| missing.contains(&topic.name.as_str()));
                 Ok::<_, KafkaError>(needed.cloned().collect::<Vec<NeededTopic>>())
@@ -383,7 +388,9 @@ fn begin_from_here(
     tracing::warn!(
         "no control plane is set and no RouteMap is on disk; routing by the one that is compiled into the binary"
     );
-    installer.begin_with(RouteMapVersion::EMBEDDED, EMBEDDED_ROUTES).map_err(EngineError::Embedded)
+    installer
+        .begin_with(RouteMapVersion::EMBEDDED, EMBEDDED_ROUTES)
+        .map_err(|refused| EngineError::Embedded(refused.into()))
 }
 
 fn open_state(path: &Path, engine_id: Option<&str>) -> Result<State, String> {

@@ -10,6 +10,7 @@ use crate::metrics::Metrics;
 use crate::snapshot::{Published, Snapshot};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,9 +18,13 @@ use veltrix_route_table::{Compiler, Refused, RouteMapVersion, RouteTable};
 
 /// How long Kafka may take to say which topics it has.
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long routers may take to leave the old table. A router looks for a new one in each of its rounds, which never wait for a
-/// delivery; so more than a second means that it waits for a broker's answer while partitions change hands.
-const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long routers may take to leave the old table. A router looks for a new one in each of its rounds, also while it waits for
+/// deliveries of partitions that it gives up, and a router that stops takes no part any more. So more than a second means that it waits
+/// for a broker's answer while partitions change hands, which can take longer than is waited for here.
+///
+/// The next *prepare* waits behind this one's end: together with its question to Kafka, it has to be done within the time that the
+/// control plane gives it.
+const ADOPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why a map can't be prepared here.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +39,12 @@ pub(crate) enum PrepareError {
         "destination `{destination}` names topic `{topic}`, which the cluster does not have; create it, or remove the destination"
     )]
     MissingTopic { index: usize, destination: String, topic: String },
+    #[error(
+        "destination `{destination}` names topic `{topic}`, which this engine reads from (--source): what it delivers there it would route again, for ever; name another topic, or take that source from the engine"
+    )]
+    Loop { index: usize, destination: String, topic: String },
+    #[error("version 0 can't be prepared: it stands for the map that is compiled into the engine")]
+    NoVersion,
     #[error("can't ask Kafka for the topics of the destinations: {0}")]
     Kafka(#[source] rdkafka::error::KafkaError),
     #[error("compiling the map panicked; this is a bug of the engine, which goes on with the map in force")]
@@ -60,7 +71,7 @@ pub(crate) struct Committed {
 }
 
 struct Prepared {
-    version: u64,
+    version: RouteMapVersion,
     sha256: [u8; 32],
     route_map: Bytes,
     table: RouteTable,
@@ -73,6 +84,8 @@ pub(crate) struct Installer {
     /// Tables that were replaced while a router that could not be waited for still used them.
     retired: Vec<Arc<Snapshot>>,
     cluster: Cluster,
+    /// What the routers read from; no destination may be among them.
+    sources: Vec<String>,
     last_known_good: Option<LastKnownGood>,
     /// What was on disk at the start. Events carry its version already, so that nothing below it may come in force.
     found: Option<(RouteMapVersion, [u8; 32])>,
@@ -82,6 +95,7 @@ pub(crate) struct Installer {
 impl Installer {
     pub(crate) fn new(
         kafka: &KafkaSettings,
+        sources: Vec<String>,
         published: Arc<Published>,
         last_known_good: Option<LastKnownGood>,
         metrics: Metrics,
@@ -94,6 +108,7 @@ impl Installer {
             prepared: None,
             retired: Vec::new(),
             cluster: Cluster::new(kafka)?,
+            sources,
             last_known_good,
             metrics,
         })
@@ -122,6 +137,7 @@ impl Installer {
     }
 
     fn compile_and_check(&mut self, version: u64, announced: &[u8], route_map: Bytes) -> Result<(), Vec<PrepareError>> {
+        let version = RouteMapVersion::from_wire(version).ok_or_else(|| vec![PrepareError::NoVersion])?;
         let sha256: [u8; 32] = Sha256::digest(&route_map).into();
         if announced != sha256 {
             return Err(vec![PrepareError::Digest { got: route_map.len() }]);
@@ -143,27 +159,36 @@ impl Installer {
         Ok(())
     }
 
-    fn check_topics(&mut self, table: &RouteTable) -> Result<(), Vec<PrepareError>> {
-        let topics = table.destinations().map(|destination| destination.topic);
-        let missing = self.cluster.missing(topics, TOPICS_TIMEOUT).map_err(|error| vec![PrepareError::Kafka(error)])?;
-        let errors: Vec<PrepareError> = table
-            .destinations()
-            .enumerate()
-            .filter(|(_, destination)| missing.contains(&destination.topic))
-            .map(|(index, destination)| PrepareError::MissingTopic {
-                index,
-                destination: destination.id.to_owned(),
-                topic: destination.topic.to_owned(),
-            })
-            .collect();
+    /// Asks Kafka for the topics that the table in force does not have. Those that it has are delivered to already, and need no
+    /// answer: so a map without new ones can be put in force while Kafka is away.
+    fn check_topics(&self, table: &RouteTable) -> Result<(), Vec<PrepareError>> {
+        let loops = self.loops(table);
+        if !loops.is_empty() {
+            return Err(loops);
+        }
+        let in_force = self.published.current();
+        let known: HashSet<&str> =
+            in_force.iter().flat_map(|snapshot| snapshot.table.destinations()).map(|known| known.topic).collect();
+        let new = table.destinations().map(|destination| destination.topic).filter(|topic| !known.contains(topic));
+        let missing = self.cluster.missing(new, TOPICS_TIMEOUT).map_err(|error| vec![PrepareError::Kafka(error)])?;
+        let errors = destinations_of(table, |topic| missing.contains(topic))
+            .map(|(index, destination, topic)| PrepareError::MissingTopic { index, destination, topic })
+            .collect::<Vec<_>>();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Destinations that are sources of this engine.
+    fn loops(&self, table: &RouteTable) -> Vec<PrepareError> {
+        destinations_of(table, |topic| self.sources.iter().any(|source| source == topic))
+            .map(|(index, destination, topic)| PrepareError::Loop { index, destination, topic })
+            .collect()
     }
 
     /// The topics among `topics` that the cluster does not have.
     pub(crate) fn missing_topics<'t>(
-        &mut self,
+        &self,
         topics: impl Iterator<Item = &'t str>,
-    ) -> Result<Vec<&'t str>, rdkafka::error::KafkaError> {
+    ) -> Result<BTreeSet<&'t str>, rdkafka::error::KafkaError> {
         self.cluster.missing(topics, TOPICS_TIMEOUT)
     }
 
@@ -177,11 +202,12 @@ impl Installer {
     /// Puts what was prepared in force, and returns when no router uses an older table.
     pub(crate) fn commit(&mut self, version: u64, sha256: &[u8]) -> Result<Committed, CommitError> {
         let began = Instant::now();
-        let Some(prepared) = self.prepared.take_if(|prepared| prepared.version == version && prepared.sha256 == sha256)
+        let Some(prepared) =
+            self.prepared.take_if(|prepared| prepared.version.get() == version && prepared.sha256 == sha256)
         else {
             return Err(CommitError::NotPrepared(version));
         };
-        let offered = RouteMapVersion::from_wire(prepared.version).unwrap_or(RouteMapVersion::EMBEDDED);
+        let offered = prepared.version;
         let in_force = self.published.current().map(|current| current.version);
         let goes_back = match (in_force, self.found) {
             (Some(in_force), _) => Some(in_force).filter(|in_force| offered <= *in_force),
@@ -213,10 +239,15 @@ impl Installer {
     }
 
     /// Puts a map in force that needs no agreement: the last known good one, or the one in the binary. Topics are not asked for: they
-    /// were there when the map was committed, and if one is gone, its events become dead letters while the others go on.
-    pub(crate) fn begin_with(&mut self, version: RouteMapVersion, route_map: &[u8]) -> Result<(), Refused> {
+    /// were there when the map was committed, and if one is gone, its events become dead letters while the others go on. The sources
+    /// can be others than they were then.
+    pub(crate) fn begin_with(&mut self, version: RouteMapVersion, route_map: &[u8]) -> Result<(), PrepareError> {
         let sha256 = Sha256::digest(route_map).into();
-        let table = self.compiler.compile(route_map)?;
+        let table = self.compiler.compile(route_map).map_err(PrepareError::Refused)?;
+        if let Some(error) = self.loops(&table).into_iter().next() {
+            self.compiler.recycle(table);
+            return Err(error);
+        }
         self.publish(Snapshot { version, sha256, table });
         Ok(())
     }
@@ -238,5 +269,92 @@ impl Installer {
             }
         }
         adopted
+    }
+}
+
+/// Place, id and topic of each destination whose topic is such.
+fn destinations_of(
+    table: &RouteTable,
+    is_such: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = (usize, String, String)> {
+    let such = table.destinations().enumerate().filter(move |(_, destination)| is_such(destination.topic));
+    such.map(|(index, destination)| (index, destination.id.to_owned(), destination.topic.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message as _;
+    use veltrix_proto::v1::{Destination, EventTypes, KafkaTopic, Route, RouteMap, destination};
+
+    /// Of an engine that reads from `events`, with a Kafka that never answers.
+    fn installer() -> Installer {
+        let kafka = KafkaSettings::new("127.0.0.1:1", None, &[]).unwrap();
+        let metrics = Metrics::new().unwrap();
+        Installer::new(&kafka, vec!["events".to_owned()], Arc::default(), None, metrics).unwrap()
+    }
+
+    fn map(topics: &[&str]) -> Bytes {
+        let destination = |topic: &&str| Destination {
+            id: format!("to-{topic}"),
+            kind: Some(destination::Kind::Kafka(KafkaTopic { topic: (*topic).to_owned() })),
+        };
+        let destinations: Vec<Destination> = topics.iter().map(destination).collect();
+        let route = Route {
+            id: "everything".to_owned(),
+            types: Some(EventTypes { any: true, ..EventTypes::default() }),
+            to: destinations.iter().map(|destination| destination.id.clone()).collect(),
+            ..Route::default()
+        };
+        RouteMap { name: "test".to_owned(), destinations, routes: vec![route], ..RouteMap::default() }
+            .encode_to_vec()
+            .into()
+    }
+
+    fn prepare(installer: &mut Installer, version: u64, map: &Bytes) -> Result<Duration, Vec<PrepareError>> {
+        installer.prepare(version, &Sha256::digest(map), map.clone())
+    }
+
+    fn version(version: u64) -> RouteMapVersion {
+        RouteMapVersion::from_wire(version).unwrap()
+    }
+
+    #[test]
+    fn a_map_without_new_topics_can_be_put_in_force_while_kafka_is_away_and_one_with_a_new_topic_is_refused() {
+        let mut installer = installer();
+        installer.begin_with(version(1), &map(&["a", "b"])).unwrap();
+        for (version, topics) in [(2, ["b", "a"].as_slice()), (3, &["b"])] {
+            let map = map(topics);
+            prepare(&mut installer, version, &map).unwrap();
+            assert!(installer.commit(version, &Sha256::digest(&map)).unwrap().adopted);
+        }
+        let errors = prepare(&mut installer, 4, &map(&["b", "a"])).unwrap_err();
+        assert!(matches!(errors.as_slice(), [PrepareError::Kafka(_)]), "{errors:?}");
+    }
+
+    #[test]
+    fn a_destination_that_is_a_source_is_refused_by_name() {
+        let mut installer = installer();
+        let errors = prepare(&mut installer, 1, &map(&["a", "events"])).unwrap_err();
+        assert!(matches!(errors.as_slice(), [PrepareError::Loop { index: 1, .. }]), "{errors:?}");
+        let text = errors[0].to_string();
+        assert!(text.contains("destination `to-events` names topic `events`, which this engine reads from"), "{text}");
+        let on_disk = installer.begin_with(version(1), &map(&["events"])).unwrap_err();
+        assert!(matches!(on_disk, PrepareError::Loop { .. }), "{on_disk}");
+    }
+
+    #[test]
+    fn version_0_is_neither_prepared_nor_committed() {
+        let (mut installer, map) = (installer(), map(&["a"]));
+        let errors = prepare(&mut installer, 0, &map).unwrap_err();
+        assert!(matches!(errors.as_slice(), [PrepareError::NoVersion]), "{errors:?}");
+        assert!(matches!(installer.commit(0, &Sha256::digest(&map)), Err(CommitError::NotPrepared(0))));
+        assert!(installer.published.current().is_none());
+    }
+
+    #[test]
+    fn a_prepare_behind_a_slow_commit_is_answered_before_the_control_plane_gives_the_engine_up() {
+        let given = veltrix_control_plane::Config::default().prepare_timeout;
+        assert!(ADOPT_TIMEOUT + TOPICS_TIMEOUT < given, "{given:?}");
     }
 }

@@ -211,7 +211,7 @@ fn reasons_of(error: PrepareError) -> Vec<RefusedField> {
             }
             reasons
         }
-        PrepareError::MissingTopic { index, .. } => {
+        PrepareError::MissingTopic { index, .. } | PrepareError::Loop { index, .. } => {
             vec![RefusedField { path: format!("destinations[{index}].kafka.topic"), message: error.to_string() }]
         }
         error => vec![RefusedField { path: String::new(), message: error.to_string() }],

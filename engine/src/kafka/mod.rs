@@ -14,8 +14,9 @@ use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -307,44 +308,38 @@ impl ProducerContext for ClientContext {
 /// Questions about a cluster. They block; not for the hot path.
 pub(crate) struct Cluster {
     client: BaseConsumer<ClientContext>,
-    /// Topics that were there, and when they were asked for.
-    known: BTreeMap<String, Instant>,
 }
 
 impl Cluster {
-    /// How long an answer counts: a stream of updates does not ask for the same topics again and again, and one that was deleted is
-    /// missed soon.
-    const KNOWN_FOR: Duration = Duration::from_secs(10);
-
     /// Asking for each topic on its own, up to so many; beyond that, for all topics at once.
     const SINGLE_QUESTIONS_MAX: usize = 16;
 
     pub(crate) fn new(settings: &KafkaSettings) -> Result<Cluster, KafkaError> {
-        Ok(Cluster { client: create(&settings.probe())?, known: BTreeMap::new() })
+        Ok(Cluster { client: create(&settings.probe())? })
     }
 
-    /// Those of `topics` that the cluster does not have.
+    /// Those of `topics` that the cluster does not have. All questions together take no longer than `timeout`; with no topics, none is
+    /// asked.
     pub(crate) fn missing<'t>(
-        &mut self,
+        &self,
         topics: impl Iterator<Item = &'t str>,
         timeout: Duration,
-    ) -> Result<Vec<&'t str>, KafkaError> {
-        self.known.retain(|_, asked_at| asked_at.elapsed() < Cluster::KNOWN_FOR);
-        let unknown: Vec<&str> = topics.filter(|topic| !self.known.contains_key(*topic)).collect();
-        if unknown.len() > Cluster::SINGLE_QUESTIONS_MAX {
-            self.ask(None, timeout)?;
+    ) -> Result<BTreeSet<&'t str>, KafkaError> {
+        let deadline = Instant::now() + timeout;
+        let mut missing: BTreeSet<&str> = topics.collect();
+        let questions: Vec<Option<&str>> = if missing.len() > Cluster::SINGLE_QUESTIONS_MAX {
+            vec![None]
         } else {
-            unknown.iter().try_for_each(|topic| self.ask(Some(topic), timeout))?;
+            missing.iter().copied().map(Some).collect()
+        };
+        for topic in questions {
+            let metadata = self.client.fetch_metadata(topic, deadline.saturating_duration_since(Instant::now()))?;
+            let is_there = |topic: &&MetadataTopic| topic.error().is_none() && !topic.partitions().is_empty();
+            for topic in metadata.topics().iter().filter(is_there) {
+                missing.remove(topic.name());
+            }
         }
-        Ok(unknown.into_iter().filter(|topic| !self.known.contains_key(*topic)).collect())
-    }
-
-    fn ask(&mut self, topic: Option<&str>, timeout: Duration) -> Result<(), KafkaError> {
-        let metadata = self.client.fetch_metadata(topic, timeout)?;
-        let there = metadata.topics().iter().filter(|topic| topic.error().is_none() && !topic.partitions().is_empty());
-        let now = Instant::now();
-        self.known.extend(there.map(|topic| (topic.name().to_owned(), now)));
-        Ok(())
+        Ok(missing)
     }
 }
 
