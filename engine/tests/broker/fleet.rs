@@ -15,6 +15,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -252,10 +253,15 @@ impl Fleet {
         Ok(self.client().await.update_route_map(request).await?.into_inner())
     }
 
-    /// Puts the fleet's map in force once more, as a new version that every engine has to confirm.
+    /// Puts the fleet's map in force once more, under another name: a new version that every engine has to confirm. The very map that
+    /// is in force would be none.
     pub(crate) async fn push_again(&self) {
-        let response = self.update(prost::Message::encode_to_vec(&self.map)).await.unwrap();
+        static PUSHES: AtomicU64 = AtomicU64::new(1);
+        let mut map = self.map.clone();
+        map.name = format!("{}-{}", map.name, PUSHES.fetch_add(1, Ordering::Relaxed));
+        let response = self.update(prost::Message::encode_to_vec(&map)).await.unwrap();
         self.versions.add(response.version, Arc::new(compile(&self.map).unwrap()));
+        assert!(!response.engines.is_empty(), "no engine is connected");
         let in_force = |outcome: i32| outcome == i32::from(engine_outcome::Outcome::InForce);
         assert!(response.engines.iter().all(|engine| in_force(engine.outcome)), "{:#?}", response.engines);
     }
