@@ -2,6 +2,13 @@
 //!
 //! A map beyond a limit is refused by the limit's name, and never by running out of something. `veltrixctl limits` prints this
 //! list, and each engine tells the control plane its own.
+//!
+//! They also bound memory, which the bytes of a map alone do not: 256 MiB could hold 45 million types of four letters. Besides its
+//! text, a type takes up to 96 bytes of a table and 250 while the table is compiled, a predicate 84 and 180, a value of an `in` 28
+//! (`tests/allocations.rs` holds this). As measured, a map with 4,000,000 types makes a table of 348 MiB and takes 797 MiB to
+//! compile; 4,000,000 different predicates 176 and 564; 8,000,000 values 128 and 128. With all of that in one map, and the rest of its
+//! bytes spent on texts, routes and lists of destinations, a table comes to about 1 GiB, and to 2 GiB while it is compiled. Who
+//! changes such a map holds another such table meanwhile: the one in force.
 
 /// A bound on something in a RouteMap.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,11 +38,14 @@ limits! {
     DESTINATIONS = "destinations", 16_384, "destinations in a map";
     ROUTES = "routes", 2_000_000, "routes in a map, those of its tenants included";
     TENANTS = "tenants", 100_000, "tenants in a map";
+    TYPES = "types", 4_000_000, "exact event types and prefixes of all routes of a map";
+    CONDITION_NODES = "condition_nodes", 4_000_000, "predicates, alls, anys and nots of all conditions of a map";
+    VALUES = "values", 8_000_000, "values of the `in`s of a map, those of equal predicates once";
     HEADER_NAMES = "header_names", 1_024, "different headers that the conditions of a map ask for";
     TYPES_PER_ROUTE = "types_per_route", 10_000, "exact event types and prefixes of one route";
     DESTINATIONS_PER_ROUTE = "destinations_per_route", 256, "destinations of one route";
     CONDITION_DEPTH = "condition_depth", 32, "nesting of one route's condition";
-    CONDITION_NODES = "condition_nodes", 4_096, "predicates, alls, anys and nots of one route's condition";
+    CONDITION_NODES_PER_ROUTE = "condition_nodes_per_route", 4_096, "predicates, alls, anys and nots of one route's condition";
     VALUES_PER_IN = "values_per_in", 10_000, "values of one `in`";
     LABELS_PER_TENANT = "labels_per_tenant", 64, "labels of one tenant";
     ID_BYTES = "id_bytes", 255, "bytes of an id, a name, a label, a header name or an event type";
@@ -55,6 +65,12 @@ pub struct Usage {
     pub routes: u64,
     /// Of [`TENANTS`].
     pub tenants: u64,
+    /// Of [`TYPES`].
+    pub types: u64,
+    /// Of [`CONDITION_NODES`].
+    pub condition_nodes: u64,
+    /// Of [`VALUES`].
+    pub values: u64,
     /// Of [`HEADER_NAMES`].
     pub header_names: u64,
 }
@@ -68,6 +84,9 @@ impl Usage {
             (&DESTINATIONS, self.destinations),
             (&ROUTES, self.routes),
             (&TENANTS, self.tenants),
+            (&TYPES, self.types),
+            (&CONDITION_NODES, self.condition_nodes),
+            (&VALUES, self.values),
             (&HEADER_NAMES, self.header_names),
         ]
         .into_iter()

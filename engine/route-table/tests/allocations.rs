@@ -1,4 +1,4 @@
-//! Counts allocations, so that what the crate promises about them stays true.
+//! Counts allocations and their bytes, so that what the crate promises about them stays true.
 
 #[path = "support/workload.rs"]
 mod workload;
@@ -6,6 +6,10 @@ mod workload;
 use prost::Message as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use veltrix_proto::v1::{
+    Condition, Conditions, EventTypes, Literal, Literals, Predicate, RecordPart, Route, RouteMap, condition, literal,
+    predicate,
+};
 use veltrix_route_table::{Compiler, Deliveries};
 use workload::{by_type, shuffled_events, with_conditions};
 
@@ -13,23 +17,36 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<i64> = const { Cell::new(0) };
+    static BYTES_MAX: Cell<i64> = const { Cell::new(0) };
 }
 
-// SAFETY: hands every call on to the system's allocator; the counter is a thread-local without a destructor.
+fn count(bytes: i64) {
+    let now = BYTES.with(|held| {
+        held.set(held.get() + bytes);
+        held.get()
+    });
+    BYTES_MAX.with(|max| max.set(max.get().max(now)));
+}
+
+// SAFETY: hands every call on to the system's allocator; the counters are thread-locals without a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        count(layout.size() as i64);
         // SAFETY: the caller's promises are those that `System` asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        count(size as i64 - layout.size() as i64);
         // SAFETY: as above.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -84,5 +101,74 @@ fn an_update_of_the_same_size_allocates_nothing_whatever_the_size() {
         }
         assert!(counts[0] > 0, "the second table needs memory of its own");
         assert_eq!(counts[2..], [0, 0, 0], "allocations of each update at {routes} routes: {counts:?}");
+    }
+}
+
+/// A map of routes each of which has `per_route` things that `route` makes of their numbers, `count` things in all.
+fn map_of(count: usize, per_route: usize, route: impl Fn(Vec<String>) -> Route) -> Vec<u8> {
+    let numbers: Vec<String> = (0..count).map(|number| format!("{number:07}")).collect();
+    let named = |(at, numbers): (usize, &[String])| Route {
+        id: format!("{at}"),
+        to: vec!["destination-0".to_owned()],
+        ..route(numbers.to_vec())
+    };
+    RouteMap { routes: numbers.chunks(per_route).enumerate().map(named).collect(), ..by_type(1) }.encode_to_vec()
+}
+
+fn any() -> Option<EventTypes> {
+    Some(EventTypes { any: true, ..EventTypes::default() })
+}
+
+fn of_key(test: predicate::Test) -> Condition {
+    let attribute = Some(predicate::Attribute::Part(RecordPart::Key.into()));
+    Condition { kind: Some(condition::Kind::Predicate(Predicate { attribute, test: Some(test), on_missing: 0 })) }
+}
+
+fn text(number: String) -> Literal {
+    Literal { kind: Some(literal::Kind::Text(number)) }
+}
+
+fn of_types(exact: Vec<String>) -> Route {
+    Route { types: Some(EventTypes { exact, ..EventTypes::default() }), ..Route::default() }
+}
+
+fn of_predicates(numbers: Vec<String>) -> Route {
+    let conditions = numbers.into_iter().map(|number| of_key(predicate::Test::Equals(text(number)))).collect();
+    let when = Condition { kind: Some(condition::Kind::All(Conditions { conditions })) };
+    Route { types: any(), when: Some(when), ..Route::default() }
+}
+
+fn of_values(numbers: Vec<String>) -> Route {
+    let values = numbers.into_iter().map(text).collect();
+    Route { types: any(), when: Some(of_key(predicate::Test::In(Literals { values }))), ..Route::default() }
+}
+
+/// Bytes that a table of this map keeps, and those that compiling it takes at its peak, the table's included.
+fn memory_of(map: &[u8]) -> (i64, i64) {
+    let before = BYTES.with(Cell::get);
+    BYTES_MAX.with(|max| max.set(before));
+    let mut compiler = Compiler::new();
+    let table = compiler.compile(map).unwrap();
+    let peak = BYTES_MAX.with(Cell::get) - before;
+    drop(compiler);
+    let kept = BYTES.with(Cell::get) - before;
+    drop(table);
+    (kept, peak)
+}
+
+#[test]
+fn a_type_a_predicate_and_a_value_take_no_more_memory_than_limits_rs_says() {
+    // One more than what a list that doubles has room for, so that its spare room is as large as can be.
+    let count = (1 << 17) + 1;
+    let cases = [
+        ("type", map_of(count, 10_000, of_types), 96, 250),
+        ("predicate", map_of(count, 4_000, of_predicates), 84, 180),
+        ("value", map_of(count, 10_000, of_values), 28, 28),
+    ];
+    for (what, map, table_max, peak_max) in cases {
+        let (table, peak) = memory_of(&map);
+        let (table, peak) = (table / count as i64, peak / count as i64);
+        println!("{what}: {table} bytes in the table, {peak} while it is compiled");
+        assert!(table <= table_max && peak <= peak_max, "{what}: {table} and {peak} bytes");
     }
 }

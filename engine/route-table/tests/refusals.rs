@@ -129,7 +129,7 @@ fn a_map_beyond_a_limit_is_refused_by_the_limits_name() {
     let cases = [
         (&limits::ID_BYTES, route(&long, "")),
         (&limits::CONDITION_DEPTH, route("x", &format!("when {{ {nested} }}"))),
-        (&limits::CONDITION_NODES, route("x", &format!("when {{ all {{ {} }} }}", many(4_096, predicate)))),
+        (&limits::CONDITION_NODES_PER_ROUTE, route("x", &format!("when {{ all {{ {} }} }}", many(4_096, predicate)))),
         (&limits::DESTINATIONS_PER_ROUTE, route("x", &many(256, "to: \"d\""))),
         (&limits::LABELS_PER_TENANT, format!("tenants {{ id: \"t\" {} }}", labels(65))),
         (
@@ -170,6 +170,49 @@ fn a_map_beyond_a_limit_is_refused_by_the_limits_name() {
 
 fn labels(count: usize) -> String {
     (0..count).map(|n| format!("labels {{ key: \"k{n}\" value: \"v\" }}")).collect()
+}
+
+#[test]
+fn more_types_conditions_or_values_than_a_map_may_have_are_refused_by_name_and_not_stored() {
+    // Every route keeps the limits of one route; all of them together are beyond that of the map.
+    let types = "exact: \"abcd\" ".repeat(limits::TYPES_PER_ROUTE.max as usize);
+    let exists = "conditions { predicate { part: RECORD_PART_KEY exists: true } } ";
+    let nodes = exists.repeat(limits::CONDITION_NODES_PER_ROUTE.max as usize - 1);
+    // A number in each list makes it another one than that of the route before.
+    let values = "values { text: \"v\" } ".repeat(limits::VALUES_PER_IN.max as usize - 1);
+    let values = format!("part: RECORD_PART_KEY in {{ values {{ text: \"NNNNNN\" }} {values} }}");
+    let cases = [
+        (&limits::TYPES, &limits::TYPES_PER_ROUTE, format!("types {{ {types} }}")),
+        (
+            &limits::CONDITION_NODES,
+            &limits::CONDITION_NODES_PER_ROUTE,
+            format!("types {{ any: true }} when {{ all {{ {nodes} }} }}"),
+        ),
+        (&limits::VALUES, &limits::VALUES_PER_IN, format!("types {{ any: true }} when {{ predicate {{ {values} }} }}")),
+    ];
+    for (limit, of_route, route) in cases {
+        let route = with(&format!("routes {{ id: \"NNNNNN\" to: \"d\" {route} }}")).routes.split_off(1);
+        let route = RouteMap { routes: route, ..RouteMap::default() }.encode_to_vec();
+        let numbers: Vec<usize> = (0..route.len()).filter(|at| route[*at..].starts_with(b"NNNNNN")).collect();
+        let map_of = |routes: u64| {
+            (0..routes).fold(with("").encode_to_vec(), |mut map, number| {
+                let begin = map.len();
+                // The items of a list may stand anywhere in a message, so that messages one behind the other are one.
+                map.extend_from_slice(&route);
+                for at in &numbers {
+                    map[begin + at..][..6].copy_from_slice(format!("{number:06}").as_bytes());
+                }
+                map
+            })
+        };
+        let full = limit.max / of_route.max;
+        let table = Compiler::new().compile(&map_of(full)).unwrap();
+        assert_eq!(table.usage().of(limit), Some(full * of_route.max), "{}", limit.name);
+        let refused = Compiler::new().compile(&map_of(full + 1)).unwrap_err();
+        assert_eq!(refused.reasons.len() + refused.omitted, 1, "{}: {refused}", limit.name);
+        let observed = (full + 1) * of_route.max;
+        assert_eq!(refused.reasons[0].fault, Fault::OverLimit { limit, observed });
+    }
 }
 
 #[test]

@@ -21,10 +21,14 @@ struct PredicateFields {
 }
 
 impl Decoder<'_> {
-    /// Reads a tree. Every call leaves one whole subtree, or refuses something.
+    /// Reads a tree. Every call leaves one whole subtree, or has the map refused.
     pub(super) fn condition(&mut self, condition: Reader<'_>, depth: u64) {
         self.condition_nodes += 1;
-        if self.condition_nodes > limits::CONDITION_NODES.max || self.is_over(&limits::CONDITION_DEPTH, depth) {
+        self.table.usage.condition_nodes += 1;
+        // Both limits are spoken of once, where all nodes are counted.
+        let too_many = self.condition_nodes > limits::CONDITION_NODES_PER_ROUTE.max
+            || self.table.usage.condition_nodes > limits::CONDITION_NODES.max;
+        if too_many || self.is_over(&limits::CONDITION_DEPTH, depth) {
             return;
         }
         let mut kind: Option<(u32, Reader<'_>)> = None;
@@ -229,7 +233,9 @@ impl Decoder<'_> {
                 this.within("values", Some(count), |this| match field.message() {
                     Ok(literal) => {
                         let literal = this.literal(literal);
-                        this.table.conditions.literals.extend(literal);
+                        if u64::from(count) < limits::VALUES_PER_IN.max {
+                            this.table.conditions.literals.extend(literal);
+                        }
                     }
                     Err(fault) => this.refuse(Fault::Wire(fault)),
                 });
@@ -241,6 +247,7 @@ impl Decoder<'_> {
             self.refuse_at("values", Fault::Missing);
         }
         if self.is_over(&limits::VALUES_PER_IN, u64::from(count)) {
+            self.table.conditions.literals.truncate(first);
             return None;
         }
         let RouteTable { conditions, texts, .. } = &mut *self.table;
@@ -291,6 +298,12 @@ impl Decoder<'_> {
                 known
             }
             Err(new) => {
+                if let Test::In { first, count } = predicate.test
+                    && conditions.literals.len() as u64 > limits::VALUES.max
+                {
+                    conditions.literals.truncate(first as usize);
+                    self.values_left_out += u64::from(count);
+                }
                 conditions.predicates.push(predicate);
                 new
             }

@@ -1,8 +1,9 @@
 //! Walks the bytes of a RouteMap into the flat arrays of a table, and notes every reason to refuse it.
 //!
 //! Each kind of thing is read in a walk of its own over the outermost message, so that what a reference names is known when the
-//! reference is read, in whatever order an encoder wrote them. The first walk counts: nothing is stored of a map that is beyond a
-//! limit, however many things a few bytes may claim to hold.
+//! reference is read, in whatever order an encoder wrote them. The first walk counts what stands in the outermost message, and of a
+//! map with too much of it nothing is stored, however many things a few bytes may claim to hold. What stands deeper (types,
+//! conditions, values) is counted as it is read, and what is beyond a limit is counted only.
 //!
 //! Reading goes on after a fault, so that people see all of them. Field names in paths are those of `route_map.proto`.
 
@@ -27,6 +28,8 @@ pub(crate) struct Decoder<'c> {
     map: &'c [u8],
     /// Nodes of the condition that is being read.
     condition_nodes: u64,
+    /// Values that were not kept, since the limit of the map was reached.
+    values_left_out: u64,
 }
 
 /// What a route that is being read says so far.
@@ -48,7 +51,7 @@ const UNMATCHED: u32 = 6;
 
 impl<'c> Decoder<'c> {
     pub(crate) fn new(table: &'c mut RouteTable, scratch: &'c mut Scratch, map: &'c [u8]) -> Self {
-        Decoder { table, scratch, map, condition_nodes: 0 }
+        Decoder { table, scratch, map, condition_nodes: 0, values_left_out: 0 }
     }
 
     /// Fills the table, or notes reasons.
@@ -72,6 +75,11 @@ impl<'c> Decoder<'c> {
         }
         self.each_of(reader, ROUTES, "routes", |this, route, _| this.route(route, 0));
         self.each_of(reader, TENANTS, "tenants", |this, tenant, index| this.tenant(tenant, index + 1));
+        self.table.usage.values = self.table.conditions.literals.len() as u64 + self.values_left_out;
+        let usage = self.table.usage;
+        self.is_over(&limits::TYPES, usage.types);
+        self.is_over(&limits::CONDITION_NODES, usage.condition_nodes);
+        self.is_over(&limits::VALUES, usage.values);
     }
 
     /// The first walk: how much of everything there is. `None` if the map is not worth another one.
@@ -312,10 +320,8 @@ impl<'c> Decoder<'c> {
             self.condition_nodes = 0;
             condition = ConditionIndex(self.table.conditions.nodes.len() as u32);
             self.within("when", None, |this| this.condition(when, 1));
-            if self.condition_nodes > limits::CONDITION_NODES.max {
-                let observed = self.condition_nodes;
-                self.within("when", None, |this| this.is_over(&limits::CONDITION_NODES, observed));
-            }
+            let observed = self.condition_nodes;
+            self.within("when", None, |this| this.is_over(&limits::CONDITION_NODES_PER_ROUTE, observed));
         }
         let candidate = Candidate { route, condition, fan_out };
         match fields.types {
@@ -430,7 +436,9 @@ impl<'c> Decoder<'c> {
         if text.is_empty() {
             return self.refuse(Fault::EmptyText { instead: "for every type, say `any: true`" });
         }
-        if !self.is_over(&limits::ID_BYTES, text.len() as u64) {
+        self.table.usage.types += 1;
+        let is_kept = self.table.usage.types <= limits::TYPES.max;
+        if !self.is_over(&limits::ID_BYTES, text.len() as u64) && is_kept {
             let text = self.note(text);
             match kind {
                 KeyKind::Exact => self.scratch.exact.push(text),
