@@ -65,6 +65,8 @@ fn each_mistake_is_refused_by_name() {
         (r#"tenants { id: "a" } tenants { id: "a" }"#, "tenants[1].id: `a` is taken by another tenant"),
         (r#"sources { topic: "s" } sources { topic: "s" }"#, "sources[1].topic: `s` is taken by another source topic"),
         (r#"sources { topic: ".." }"#, "sources[0].topic: `..` can't be the name of a Kafka topic"),
+        (r#"sources { topic: "s" event_type { constant: "" } }"#, "sources[0].event_type.constant: must be set"),
+        (r#"sources { topic: "s" tenant { header: "" } }"#, "sources[0].tenant.header: must be set"),
         (r#"sources { topic: "s" event_type {} }"#, "sources[0].event_type: must be set"),
         (
             r#"sources { topic: "s" tenant { part: RECORD_PART_TENANT } }"#,

@@ -142,7 +142,13 @@ impl<'c> Decoder<'c> {
         });
         let mut rule = default;
         if let Some(origin) = event_type {
-            self.within("event_type", None, |this| this.origin(origin, &mut rule.event_type));
+            self.within("event_type", None, |this| {
+                this.origin(origin, &mut rule.event_type);
+                // It would make a dead letter of every record; as a tenant it means none, which is of use.
+                if matches!(rule.event_type, Origin::Constant(text) if text.len == 0) {
+                    this.refuse_at("constant", Fault::Missing);
+                }
+            });
         }
         if let Some(origin) = tenant {
             self.within("tenant", None, |this| this.origin(origin, &mut rule.tenant));
