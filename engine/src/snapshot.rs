@@ -146,12 +146,22 @@ impl Drop for Reader {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;
+    use veltrix_route_table::Compiler;
+
+    /// Lets readers go when the test is over, whichever way it ends: the scope waits for them.
+    struct StopAtEnd<'s>(&'s AtomicBool);
+
+    impl Drop for StopAtEnd<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 
     fn snapshot(version: u64) -> Snapshot {
         Snapshot {
             version: RouteMapVersion::from_wire(version).unwrap(),
             sha256: [version as u8; 32],
-            table: RouteTable::default(),
+            table: Compiler::new().compile(crate::EMBEDDED_ROUTES).unwrap(),
         }
     }
 
@@ -196,6 +206,7 @@ mod tests {
         published.publish(snapshot(1));
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
+            let _stop = StopAtEnd(&stop);
             for _ in 0..2 {
                 let mut reader = published.reader().unwrap();
                 let stop = &stop;
@@ -219,7 +230,6 @@ mod tests {
                     assert!(before.drain(..).all(|old| Arc::try_unwrap(old).is_ok()));
                 }
             }
-            stop.store(true, Ordering::Relaxed);
         });
     }
 }

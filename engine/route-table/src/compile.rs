@@ -42,7 +42,7 @@ impl Compiler {
     /// # Errors
     /// Every reason that the map is refused for. Nothing remains of it here.
     pub fn compile(&mut self, route_map: &[u8]) -> Result<RouteTable, Refused> {
-        let mut table = self.spare.pop().unwrap_or_default();
+        let mut table = self.spare.pop().unwrap_or_else(RouteTable::empty);
         table.clear();
         self.scratch.clear();
         table.usage.bytes = route_map.len() as u64;

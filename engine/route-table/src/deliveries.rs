@@ -35,6 +35,9 @@ pub enum Verdict {
     Unreadable(Unreadable),
 }
 
+/// What holds until a table says otherwise. One that was never filled says nothing.
+const NOBODY: Verdict = Verdict::Unmatched(Unmatched::Drop);
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Listed {
     mark: u32,
@@ -66,13 +69,7 @@ impl Memo {
 impl Deliveries {
     /// Empty; grows to what the tables need that it is used with.
     pub fn new() -> Self {
-        Deliveries {
-            list: Vec::new(),
-            verdict: Verdict::Unmatched(Unmatched::Drop),
-            undecided: None,
-            listed: Vec::new(),
-            memo: Memo::default(),
-        }
+        Deliveries { list: Vec::new(), verdict: NOBODY, undecided: None, listed: Vec::new(), memo: Memo::default() }
     }
 
     /// The deliveries, each destination once.
@@ -94,6 +91,7 @@ impl Deliveries {
     #[inline]
     pub(crate) fn begin(&mut self, destinations: usize, predicates: usize) {
         self.list.clear();
+        self.verdict = NOBODY;
         self.undecided = None;
         if self.listed.len() < destinations || self.memo.truths.len() < predicates || self.memo.mark == u32::MAX {
             self.regrow(destinations, predicates);

@@ -5,7 +5,7 @@ use crate::limits::Limit;
 /// Every reason that a map was refused, not just the first: an operator mends them in one pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// In the order of the map's bytes; never empty, at most [`Refused::REASONS_MAX`].
+    /// In the order of reading, kind of thing after kind of thing; never empty, at most [`Refused::REASONS_MAX`].
     pub reasons: Vec<Reason>,
     /// How many more there were. A map of a million routes with one mistake in each gives a readable answer, not a second
     /// million of messages.

@@ -10,7 +10,7 @@ use crate::key_index::{KeyIndex, Payload};
 use crate::limits::Usage;
 
 /// A compiled RouteMap. Made by [`Compiler::compile`](crate::Compiler::compile).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RouteTable {
     /// All texts that are kept, one behind the other.
     pub(crate) texts: String,
@@ -379,6 +379,28 @@ impl RouteTable {
                 .map(KeyIndex::memory_bytes)
                 .into_iter()
                 .sum::<usize>()
+    }
+
+    /// Without memory yet. Only a compiler needs one: it says of no event what becomes of it.
+    pub(crate) fn empty() -> Self {
+        RouteTable {
+            texts: String::new(),
+            name: Text::default(),
+            destinations: Vec::new(),
+            routes: Vec::new(),
+            fan_outs: Vec::new(),
+            fan_out_destinations: Vec::new(),
+            conditions: Conditions::default(),
+            sources: Vec::new(),
+            source_by_topic: KeyIndex::default(),
+            slots: Vec::new(),
+            slot_by_tenant: KeyIndex::default(),
+            types: KeyIndex::default(),
+            prefix_lengths: Vec::new(),
+            candidates: Vec::new(),
+            unmatched: Unmatched::Drop,
+            usage: Usage::default(),
+        }
     }
 
     /// Empties the table and keeps its memory.
