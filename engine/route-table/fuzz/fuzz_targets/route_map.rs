@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
-use veltrix_proto::v1::RouteMap;
+use veltrix_proto::v1::{RecordPart, RouteMap, origin};
 use veltrix_route_table::{Compiler, Deliveries, Event, Value, Verdict};
 
 struct Fixed(&'static [u8]);
@@ -40,14 +40,23 @@ fuzz_target!(|bytes: &[u8]| {
         table.route(&Fixed(event_type), &mut out);
         let known = |delivery: &veltrix_route_table::Delivery| table.destination(delivery.destination).is_some();
         assert!(out.list().iter().all(known));
-        assert_eq!(event_type.is_empty() && !has_own_type(&map), matches!(out.verdict(), Verdict::Unreadable(_)));
+        let unreadable = matches!(out.verdict(), Verdict::Unreadable(_));
+        assert_eq!(unreadable, !has_type(&map, &Fixed(event_type)));
     }
     // The same bytes again, into memory that was used.
     compiler.recycle(table);
     assert!(compiler.compile(bytes).is_ok());
 });
 
-/// Whether the map finds the type of events elsewhere than in the header.
-fn has_own_type(map: &RouteMap) -> bool {
-    map.sources.iter().any(|source| source.topic == "t1" && source.event_type.is_some())
+/// Whether `event` has a type where the map says that its source carries it.
+fn has_type(map: &RouteMap, event: &Fixed) -> bool {
+    let source = map.sources.iter().find(|source| source.topic == event.topic());
+    let value = match source.and_then(|source| source.event_type.as_ref()?.kind.as_ref()) {
+        None => event.header("ce_type"),
+        Some(origin::Kind::Header(name)) => event.header(name),
+        Some(origin::Kind::Part(part)) if *part == RecordPart::Key as i32 => event.key(),
+        // The topic, or a constant: neither is ever empty.
+        Some(origin::Kind::Part(_) | origin::Kind::Constant(_)) => return true,
+    };
+    value.bytes().is_some_and(|bytes| !bytes.is_empty())
 }
