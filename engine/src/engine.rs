@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::route_updates::RouteUpdates;
 use crate::router::{RouterContext, supervise};
 use crate::snapshot::Published;
-use crate::status::Status;
+use crate::status::{Start, Status};
 use crate::stop::Stop;
 use parking_lot::Mutex;
 use rdkafka::consumer::BaseConsumer;
@@ -163,6 +163,7 @@ impl Engine {
             metrics: self.metrics.clone(),
             status: self.status.clone(),
             published: Arc::clone(&self.published),
+            has_control_plane: self.config.control_plane.is_some(),
         };
         tokio::spawn(async move {
             tokio::select! {
@@ -263,6 +264,7 @@ impl Engine {
         shutdown: &CancellationToken,
     ) -> Result<bool, EngineError> {
         let has_control_plane = self.config.control_plane.is_some();
+        self.status.set_start(Start::AsksControlPlane);
         if has_control_plane && self.wait_for_map(self.config.control_plane_wait, shutdown).await {
             return Ok(true);
         }
@@ -273,6 +275,7 @@ impl Engine {
             Ok(begun) => begun?,
             Err(error) => tracing::error!(%error, "taking a map from disk has failed"),
         }
+        self.status.set_start(Start::FoundNone);
         while !self.wait_for_map(Duration::from_secs(10), shutdown).await {
             if shutdown.is_cancelled() {
                 return Ok(false);

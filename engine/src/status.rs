@@ -1,9 +1,11 @@
 //! The engine in a few numbers: for the control plane, for `/readyz`, for the live view.
 
 use crate::metrics::Metrics;
+use parking_lot::Mutex;
 use prometheus::core::Collector as _;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use veltrix_proto::v1::EngineHealth;
 
 /// Reads an engine's counters.
@@ -11,6 +13,19 @@ use veltrix_proto::v1::EngineHealth;
 pub struct Status {
     metrics: Metrics,
     routers: usize,
+    start: Arc<Mutex<Start>>,
+}
+
+/// How far an engine has come that has no RouteMap yet, in the order in which it looks for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Kafka has to answer first.
+    #[default]
+    AsksKafka,
+    /// The control plane may still answer; until then nothing is taken from disk.
+    AsksControlPlane,
+    /// The disk has none either, so that only the control plane can help.
+    FoundNone,
 }
 
 /// The counters at one moment, since the engine's start.
@@ -42,7 +57,15 @@ pub struct Numbers {
 
 impl Status {
     pub(crate) fn new(metrics: Metrics, routers: usize) -> Status {
-        Status { metrics, routers }
+        Status { metrics, routers, start: Arc::default() }
+    }
+
+    pub(crate) fn start(&self) -> Start {
+        *self.start.lock()
+    }
+
+    pub(crate) fn set_start(&self, start: Start) {
+        *self.start.lock() = start;
     }
 
     /// Events read from the sources so far; cheap enough to be asked all the time.
