@@ -12,7 +12,7 @@ use veltrix_proto::v1::RouteMap;
 
 fn run(fault: Fault, maps: &[RouteMap]) -> Outcome {
     let rate = 3_000;
-    let rig = Rig { rate, duration: Duration::from_secs(3), tuning: Tuning::for_rate(rate), fault, watch: |_, _| {} };
+    let rig = Rig { rate, duration: Duration::from_secs(3), tuning: Tuning::for_rate(rate), fault };
     let outcome = rig.run(maps);
     let Outcome { report, storm, consumed } = &outcome;
     assert_eq!((storm.refused, storm.sent), (0, storm.acknowledged));

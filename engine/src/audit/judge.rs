@@ -67,7 +67,6 @@ pub struct Audit<W, T> {
     refused: HashSet<u64>,
     latency: Histogram<u64>,
     recent: Histogram<u64>,
-    newest_version: u64,
     report: AuditReport,
 }
 
@@ -114,7 +113,6 @@ impl<W: Workload, T: Tables> Audit<W, T> {
             refused: HashSet::new(),
             latency: histogram()?,
             recent: histogram()?,
-            newest_version: 0,
             report: AuditReport {
                 delivered_by_topic: topics.iter().map(|topic| (topic.clone(), 0)).collect(),
                 ..AuditReport::default()
@@ -153,8 +151,9 @@ impl<W: Workload, T: Tables> Audit<W, T> {
             return self.misstamped(number, destination, "carries no version");
         };
         if self.judge(number, destination, version, arrival.route, arrival.at_micros) {
-            self.newest_version = self.newest_version.max(version);
-        } else if self.deferred.len() < Self::DEFERRED_MAX {
+            return;
+        }
+        if self.deferred.len() < Self::DEFERRED_MAX {
             let route = arrival.route.map(Box::from);
             self.deferred.push_back(Deferred { number, destination, version, route, at_micros: arrival.at_micros });
         } else {
@@ -204,12 +203,7 @@ impl<W: Workload, T: Tables> Audit<W, T> {
     pub fn live(&mut self) -> Live {
         let recent_latency_ms = LatencyMillis::of(&self.recent);
         self.recent.reset();
-        Live {
-            report: self.report(),
-            recent_latency_ms,
-            open: self.workload.sent().saturating_sub(self.first),
-            route_map_version: self.newest_version,
-        }
+        Live { report: self.report(), recent_latency_ms }
     }
 
     fn report(&self) -> AuditReport {
@@ -430,8 +424,9 @@ impl<W: Workload, T: Tables> Audit<W, T> {
             let Some(late) = self.deferred.pop_front() else { return };
             let Deferred { number, destination, version, route, at_micros } = &late;
             if self.judge(*number, *destination, *version, route.as_deref(), *at_micros) {
-                self.newest_version = self.newest_version.max(*version);
-            } else if is_last || now_micros.saturating_sub(*at_micros) > Self::PATIENCE_MICROS {
+                continue;
+            }
+            if is_last || now_micros.saturating_sub(*at_micros) > Self::PATIENCE_MICROS {
                 self.misstamped(*number, *destination, "carries a version that never was in force");
             } else {
                 self.deferred.push_back(late);

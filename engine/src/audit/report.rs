@@ -85,8 +85,4 @@ pub struct Live {
     pub report: AuditReport,
     /// Latencies of the deliveries since the last look.
     pub recent_latency_ms: LatencyMillis,
-    /// Events that are not judged yet.
-    pub open: u64,
-    /// The newest version that a delivery carried.
-    pub route_map_version: u64,
 }

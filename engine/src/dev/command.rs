@@ -388,6 +388,7 @@ impl Run<'_> {
     fn state(&self, storm: Option<&RunningStorm>, audit: Option<&Reader>, counts: &UpdateCounts) -> ViewState {
         let numbers = self.status.numbers();
         let live = audit.map(Reader::live).unwrap_or_default();
+        let storm = storm.map(RunningStorm::status).unwrap_or_default();
         ViewState {
             // Foreign events are events, too.
             events_in: numbers.consumed,
@@ -398,7 +399,8 @@ impl Run<'_> {
             lag: numbers.lag,
             route_map_version: numbers.route_map_version,
             updates_applied: counts.applied(),
-            throttled: storm.map(|storm| storm.status().throttled).unwrap_or_default(),
+            throttled: storm.throttled,
+            late: storm.late,
             lost: live.report.lost,
             duplicated: live.report.duplicated,
             misrouted: live.report.misrouted + live.report.torn + live.report.misstamped,

@@ -12,19 +12,19 @@ use std::time::Duration;
 pub struct ViewState {
     /// Since the start.
     pub elapsed: Duration,
-    /// Events that were produced so far.
+    /// Events that the engine has read so far, other processes' included.
     pub events_in: u64,
-    /// Events per second, lately.
+    /// The same per second, lately.
     pub rate: f64,
-    /// Deliveries so far, by destination.
+    /// Deliveries that the engine has sent so far, by destination.
     pub per_destination: Vec<(String, u64)>,
-    /// Events that rightly arrived nowhere.
+    /// Events that no route of the engine wanted.
     pub unmatched: u64,
     /// Latency from due to delivered, lately: half of the deliveries took no longer. In milliseconds.
     pub p50_ms: f64,
     /// The same for 99 of 100.
     pub p99_ms: f64,
-    /// Events that are produced and not consumed yet.
+    /// Events that are in Kafka and that the engine has not read yet.
     pub lag: u64,
     /// Which RouteMap is in force.
     pub route_map_version: u64,
@@ -32,12 +32,26 @@ pub struct ViewState {
     pub updates_applied: u64,
     /// How long the storm waited for readers that were too far behind.
     pub throttled: Duration,
+    /// How far the storm is behind its schedule, since machine or broker are too slow for its rate.
+    pub late: Duration,
     /// Deliveries that did not arrive.
     pub lost: u64,
     /// Deliveries that arrived again.
     pub duplicated: u64,
     /// Deliveries that arrived in the wrong place, by a mix of tables, or without a version.
     pub misrouted: u64,
+}
+
+impl ViewState {
+    /// Less is the unrest of a busy machine.
+    const LATE_SHOWN: Duration = Duration::from_secs(1);
+
+    /// What keeps the storm from its rate, with how long; nothing, if it keeps it.
+    fn trouble(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        let throttled = Some(("throttled", self.throttled)).filter(|(_, throttled)| !throttled.is_zero());
+        let late = Some(("late", self.late)).filter(|(_, late)| *late >= ViewState::LATE_SHOWN);
+        throttled.into_iter().chain(late)
+    }
 }
 
 /// Draws [`ViewState`]s.
@@ -133,8 +147,8 @@ fn render_line(state: &ViewState) -> String {
         state.duplicated,
         state.misrouted,
     );
-    if !state.throttled.is_zero() {
-        let _ = write!(line, "  throttled {:.1}s", state.throttled.as_secs_f64());
+    for (name, time) in state.trouble() {
+        let _ = write!(line, "  {name} {:.1}s", time.as_secs_f64());
     }
     for (destination, count) in &state.per_destination {
         let _ = write!(line, "  {destination} {}", grouped(*count));
@@ -180,9 +194,7 @@ fn flow_line(state: &ViewState, painter: &Painter) -> String {
         named("p99", format!("{} ms", millis(state.p99_ms))),
         named("lag", grouped(state.lag)),
     ];
-    if !state.throttled.is_zero() {
-        parts.push(named("throttled", format!("{:.1} s", state.throttled.as_secs_f64())));
-    }
+    parts.extend(state.trouble().map(|(name, time)| named(name, format!("{:.1} s", time.as_secs_f64()))));
     format!("  {}", parts.join("   "))
 }
 
@@ -309,6 +321,16 @@ mod tests {
         let block = block(&state, 100, 24);
         assert!(block.contains("throttled 2.5 s"), "{block}");
         assert!(block.contains("lost 3   misrouted 1   duplicated 1,000"), "{block}");
+    }
+
+    #[test]
+    fn a_storm_that_can_not_keep_its_rate_says_how_late_it_is() {
+        let late = |millis| ViewState { late: Duration::from_millis(millis), ..state() };
+        for text in [block(&late(999), 100, 24), render_line(&late(999))] {
+            assert!(!text.contains("late"), "{text}");
+        }
+        assert!(block(&late(1_240), 100, 24).contains("lag 1,234   late 1.2 s"));
+        assert!(render_line(&late(1_240)).contains("  late 1.2s"));
     }
 
     #[test]

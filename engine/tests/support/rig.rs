@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use veltrix_engine::audit::{Audit, AuditReport, Live, Reader, ReaderSettings, Tables as _};
+use veltrix_engine::audit::{Audit, AuditReport, Reader, ReaderSettings, Tables as _};
 use veltrix_engine::dev::broker::{EmbeddedBroker, Tuning};
 use veltrix_engine::dev::game::{Game, SOURCE_TOPIC};
 use veltrix_engine::dev::storm::{Storm, StormSettings, StormStatus};
@@ -35,8 +35,6 @@ pub(crate) struct Rig {
     pub(crate) duration: Duration,
     pub(crate) tuning: Tuning,
     pub(crate) fault: Fault,
-    /// Called several times per second.
-    pub(crate) watch: fn(&Live, &StormStatus),
 }
 
 pub(crate) struct Outcome {
@@ -101,7 +99,6 @@ impl Rig {
                     next += 1;
                     versions.add(next as u64, Arc::new(compile(&maps[next - 1]).unwrap()));
                 }
-                (self.watch)(&reader.live(), &storm.status());
             }
             let status = storm.join().unwrap();
             while consumed.load(Ordering::Relaxed) < status.acknowledged {
