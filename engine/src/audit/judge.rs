@@ -67,6 +67,9 @@ pub struct Audit<W, T> {
     refused: HashSet<u64>,
     latency: Histogram<u64>,
     recent: Histogram<u64>,
+    versions: HashSet<u64>,
+    /// The one that was carried last; most deliveries carry the same.
+    last_version: Option<u64>,
     report: AuditReport,
 }
 
@@ -113,6 +116,8 @@ impl<W: Workload, T: Tables> Audit<W, T> {
             refused: HashSet::new(),
             latency: histogram()?,
             recent: histogram()?,
+            versions: HashSet::new(),
+            last_version: None,
             report: AuditReport {
                 delivered_by_topic: topics.iter().map(|topic| (topic.clone(), 0)).collect(),
                 ..AuditReport::default()
@@ -151,7 +156,7 @@ impl<W: Workload, T: Tables> Audit<W, T> {
             return self.misstamped(number, destination, "carries no version");
         };
         if self.judge(number, destination, version, arrival.route, arrival.at_micros) {
-            return;
+            return self.note_version(version);
         }
         if self.deferred.len() < Self::DEFERRED_MAX {
             let route = arrival.route.map(Box::from);
@@ -419,11 +424,19 @@ impl<W: Workload, T: Tables> Audit<W, T> {
         }
     }
 
+    fn note_version(&mut self, version: u64) {
+        if self.last_version.replace(version) != Some(version) {
+            self.versions.insert(version);
+            self.report.versions = self.versions.len() as u64;
+        }
+    }
+
     fn retry_deferred(&mut self, now_micros: u64, is_last: bool) {
         for _ in 0..self.deferred.len() {
             let Some(late) = self.deferred.pop_front() else { return };
             let Deferred { number, destination, version, route, at_micros } = &late;
             if self.judge(*number, *destination, *version, route.as_deref(), *at_micros) {
+                self.note_version(*version);
                 continue;
             }
             if is_last || now_micros.saturating_sub(*at_micros) > Self::PATIENCE_MICROS {

@@ -33,6 +33,8 @@ pub struct AuditReport {
     pub unwatched: u64,
     /// Events that the broker refused. They are no one's duty, and are not in `events`.
     pub refused: u64,
+    /// How many different versions the deliveries carried.
+    pub versions: u64,
     /// From the time that an event was due to be produced to that of its arrival.
     pub latency_ms: LatencyMillis,
     /// The first faults in words, to know where to look.

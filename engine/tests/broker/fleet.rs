@@ -28,7 +28,8 @@ use veltrix_engine::dev::storm::{RunningStorm, Storm, StormSettings};
 use veltrix_engine::dev::updates::Versions;
 use veltrix_proto::v1::control_plane_client::ControlPlaneClient;
 use veltrix_proto::v1::{
-    ListEnginesRequest, RouteMap, UpdateRouteMapRequest, UpdateRouteMapResponse, destination, engine_outcome,
+    EngineStatus, ListEnginesRequest, RouteMap, UpdateRouteMapRequest, UpdateRouteMapResponse, destination,
+    engine_outcome,
 };
 use veltrix_route_table::compile;
 
@@ -311,6 +312,30 @@ impl Fleet {
             }
             assert!(Instant::now() < deadline, "the engines do not get their partitions: {engines:#?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the one engine that is connected has read events since its start.
+    pub(crate) async fn wait_for_consumption(&self) {
+        let has_read = |engine: &EngineStatus| engine.health.as_ref().is_some_and(|health| health.events_consumed > 0);
+        self.wait_for("an engine reads events", |engines| engines.len() == 1 && engines.iter().all(has_read)).await;
+    }
+
+    /// Waits until the control plane has seen that an engine is gone.
+    pub(crate) async fn wait_for_no_engine(&self) {
+        self.wait_for("no engine is connected", <[EngineStatus]>::is_empty).await;
+    }
+
+    async fn wait_for(&self, what: &str, is_so: impl Fn(&[EngineStatus]) -> bool) {
+        let mut client = self.client().await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let engines = client.list_engines(ListEnginesRequest {}).await.unwrap().into_inner().engines;
+            if is_so(&engines) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "waited in vain until {what}: {engines:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
