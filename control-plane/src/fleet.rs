@@ -158,17 +158,28 @@ impl Fleet {
             Notable::RefusedInForce(id, reasons) => {
                 self.metrics.in_force_refused.inc();
                 let reasons = reasons_text(&reasons);
-                warn!(engine_id, version = %id.version, reasons, "an engine can't use the map in force, and stays with its own");
+                warn!(engine_id, version = %id.version, reasons, "an engine can't use the map in force, and stays with its own; it is asked again");
                 Ok(())
             }
         }
     }
 
-    /// Cuts off engines that do not answer. To be called every now and then.
-    pub fn expire(&self) {
-        for engine_id in self.change(|state, now| state.expire(self.prepare_timeout, now)) {
+    /// Cuts off engines that do not answer, and asks those again that refused the map in force a while ago. To be called every now
+    /// and then.
+    pub fn look_after(&self) {
+        let silent = self.change(|state, now| {
+            let silent = state.expire(self.prepare_timeout, now);
+            state.advance(now);
+            silent
+        });
+        for engine_id in silent {
             warn!(engine_id, timeout = ?self.prepare_timeout, "an engine did not answer to Prepare, and is cut off");
         }
+    }
+
+    /// Asks those again that refused the map in force, now.
+    pub fn reconsider(&self) {
+        self.change(|state, now| state.reconsider(now));
     }
 
     /// Ends every engine's stream. For the end of the process.

@@ -41,6 +41,10 @@ pub const UPDATES_PER_ENGINE: usize = 32;
 /// Engines that are sent a map at once. More of them wait: after a restart of the control plane, a whole fleet comes back.
 pub const PREPARES_AT_ONCE: usize = 64;
 
+/// How long after an engine refused the map in force it is asked again: the first time, and at most. The pause doubles from one refusal
+/// to the next, because each question sends it the whole map.
+pub const ASK_AGAIN_AFTER: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
 /// How long a new connection of an engine may take to say who it is.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 

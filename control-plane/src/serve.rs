@@ -30,7 +30,7 @@ use tonic_health::ServingStatus;
 use tracing::{info, warn};
 use veltrix_proto::v1::control_plane_server::ControlPlaneServer;
 
-/// How often engines that do not answer are looked for, and such as can't be brought to the version in force.
+/// How often engines are looked for that do not answer, that are to be asked again, or that can't be brought to the version in force.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Settings of a control plane.
@@ -99,7 +99,7 @@ pub async fn serve(
     let address = listener.local_addr().map_err(ServeError::Listener)?;
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     let mut tasks = JoinSet::new();
-    tasks.spawn(expire_silent_engines(Arc::clone(&fleet)));
+    tasks.spawn(look_after_engines(Arc::clone(&fleet)));
     tasks.spawn(renumber_for_engines_ahead(Arc::clone(&updates)));
     let (stopping, _) = watch::channel(false);
     let connections = Connections::new(router, metrics, stopping.clone(), config.connections);
@@ -189,11 +189,11 @@ fn router<H: tonic_health::pb::health_server::Health>(
     Ok(routes.into_axum_router().merge(engines).merge(http::router(http)).fallback(not_found).layer(admit))
 }
 
-async fn expire_silent_engines(fleet: Arc<Fleet>) {
+async fn look_after_engines(fleet: Arc<Fleet>) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
-        fleet.expire();
+        fleet.look_after();
     }
 }
 

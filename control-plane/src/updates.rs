@@ -5,7 +5,7 @@
 //!
 //! Start at [`Updates::update`]. Not here: gRPC and HTTP ([`crate::api`]), and the protocol with the engines ([`crate::fleet`]).
 
-use crate::fleet::{Fleet, NamedMap, Preparing};
+use crate::fleet::{Fleet, NamedMap, Preparing, reasons_text};
 use crate::limits;
 use crate::map_id::{MapDigest, MapId};
 use crate::metrics::Metrics;
@@ -261,6 +261,9 @@ impl Updates {
         let reaches_all = self.fleet.ahead().is_none();
         let unchanged = reaches_all && in_force.as_ref().is_some_and(|map| map.id.sha256 == update.sha256);
         let (version, engines) = if unchanged {
+            if !update.request.dry_run {
+                self.fleet.reconsider();
+            }
             (version, self.as_they_are())
         } else if update.request.dry_run {
             (version, self.dry_run(&mut update, version).await?)
@@ -354,10 +357,18 @@ impl Updates {
         let in_force = self.fleet.in_force().map(|map| map.id);
         let outcome = |engine: v1::EngineStatus| {
             let is_there = MapId::from_wire(engine.version, &engine.sha256) == in_force;
+            let detail = match engine.refused_reasons.as_slice() {
+                _ if is_there => String::new(),
+                [] => format!("it runs version {}", engine.version),
+                reasons => {
+                    let reasons = reasons_text(reasons);
+                    format!("it runs version {}, and has refused this one: {reasons}", engine.version)
+                }
+            };
             v1::EngineOutcome {
                 engine_id: engine.engine_id,
                 outcome: if is_there { Outcome::InForce.into() } else { Outcome::Unconfirmed.into() },
-                detail: if is_there { String::new() } else { format!("it runs version {}", engine.version) },
+                detail,
                 ..Default::default()
             }
         };

@@ -5,7 +5,7 @@
 use crate::limits;
 use crate::map_id::MapId;
 use bytes::Bytes;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 use veltrix_proto::v1::{self, route_update::Update};
@@ -31,10 +31,14 @@ pub(super) struct Asked {
     pub(super) aborted: bool,
 }
 
-/// A map that an engine can't use, and the first reasons why.
+/// A map that an engine can't use, the first reasons why, and when it is asked again: what stood in the way may have passed, such as a
+/// Kafka that did not answer, or a topic that was missing.
 pub(super) struct Refused {
     pub(super) id: MapId,
     pub(super) reasons: Vec<v1::RefusedField>,
+    /// How long after the refusal it is asked again. Grows with every refusal.
+    pause: Duration,
+    again_at: Instant,
 }
 
 pub(super) struct Session {
@@ -49,7 +53,7 @@ pub(super) struct Session {
     pub(super) asked: Option<Asked>,
     /// The map that it runs or will run, once it has done all that it was told.
     pub(super) told: Option<MapId>,
-    /// The map that it can't use. It isn't asked again until another is in force.
+    /// The map in force, while it can't use it.
     pub(super) refused: Option<Refused>,
     software_version: String,
     connected_at: SystemTime,
@@ -123,10 +127,32 @@ impl Session {
 
     /// It routes by another map now.
     pub(super) fn switched(&mut self, id: MapId) {
+        self.refused.take_if(|refused| refused.id == id);
         (self.version, self.sha256) = (id.version.get(), id.sha256.to_bytes());
         if self.version >= self.highest {
             (self.highest, self.highest_id) = (self.version, Some(id));
         }
+    }
+
+    /// It can't use `id`, which is in force.
+    pub(super) fn refuses(&mut self, id: MapId, reasons: Vec<v1::RefusedField>, now: Instant) {
+        let (first, longest) = limits::ASK_AGAIN_AFTER;
+        let before = self.refused.as_ref().filter(|refused| refused.id == id);
+        let pause = before.map_or(first, |before| before.pause.saturating_mul(2).clamp(first, longest));
+        self.refused = Some(Refused { id, reasons, pause, again_at: now + pause });
+    }
+
+    /// What it has refused is to be asked again now, and soon again if it refuses once more.
+    pub(super) fn reconsider(&mut self, now: Instant) {
+        if let Some(refused) = &mut self.refused {
+            (refused.pause, refused.again_at) = (Duration::ZERO, now);
+        }
+    }
+
+    /// Whether it may be asked to prepare `id` now, for all that it has said of it.
+    pub(super) fn may_be_asked(&self, id: MapId, now: Instant) -> bool {
+        let waits = self.refused.as_ref().is_some_and(|refused| refused.id == id && now < refused.again_at);
+        !waits && !self.is_ahead_of(id)
     }
 
     /// Why it can't be brought to `id`, if it can't.

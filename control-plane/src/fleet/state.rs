@@ -7,7 +7,7 @@
 //! Not here: waiting and deadlines ([`super::Fleet`]).
 
 use super::round::{Part, Progress, Round};
-use super::session::{Asked, Mailbox, Refused, Session, SessionSerial, highest_version};
+use super::session::{Asked, Mailbox, Session, SessionSerial, highest_version};
 use crate::limits;
 use crate::map_id::MapId;
 use bytes::Bytes;
@@ -148,7 +148,7 @@ impl State {
         let in_force = self.in_force.as_ref().is_some_and(|map| map.id == id);
         if let Some(session) = self.session(engine_id, serial).filter(|_| in_force) {
             let reasons = reasons.iter().take(limits::REASONS_IN_STATUS).cloned().collect();
-            session.refused = Some(Refused { id, reasons });
+            session.refuses(id, reasons, now);
             session.told = session.runs();
         }
         self.advance(now);
@@ -289,8 +289,15 @@ impl State {
         late
     }
 
-    /// Asks every engine that should run another map than it does, as far as it may be asked now.
-    fn advance(&mut self, now: Instant) {
+    /// Those that have refused the map in force are asked again, without waiting for their time.
+    pub(super) fn reconsider(&mut self, now: Instant) {
+        self.sessions.values_mut().for_each(|session| session.reconsider(now));
+        self.advance(now);
+    }
+
+    /// Asks every engine that should run another map than it does, as far as it may be asked now. Time alone can change that, for one
+    /// that has refused: so this is to be called every now and then, too.
+    pub(super) fn advance(&mut self, now: Instant) {
         let mut cut_off = Vec::new();
         let asked = self.sessions.values().filter(|session| session.asked.is_some()).count();
         let mut room = limits::PREPARES_AT_ONCE.saturating_sub(asked);
@@ -301,7 +308,7 @@ impl State {
             if session.asked.is_some() {
                 continue;
             }
-            let Some(next) = next_map(engine_id, session, self.round.as_mut(), self.in_force.as_ref()) else {
+            let Some(next) = next_map(engine_id, session, self.round.as_mut(), self.in_force.as_ref(), now) else {
                 continue;
             };
             room -= 1;
@@ -372,6 +379,7 @@ fn next_map(
     session: &Session,
     round: Option<&mut Round>,
     in_force: Option<&NamedMap>,
+    now: Instant,
 ) -> Option<NamedMap> {
     if let Some(round) = round.filter(|round| !round.decided) {
         let refused = round.is_refused();
@@ -386,7 +394,7 @@ fn next_map(
         }
     }
     let in_force = in_force?;
-    let lags = session.told != Some(in_force.id) && session.reasons_against(in_force.id).is_none();
+    let lags = session.told != Some(in_force.id) && session.may_be_asked(in_force.id, now);
     lags.then(|| in_force.clone())
 }
 
