@@ -38,6 +38,9 @@ pub const REASONS_IN_STATUS: usize = 5;
 /// Updates that wait for one engine to read them. One that reads nothing for so long is cut off.
 pub const UPDATES_PER_ENGINE: usize = 32;
 
+/// Switches that one engine was told and can still confirm. With more of them open, the oldest is forgotten; a later one makes up for it.
+pub const UNCONFIRMED_PER_ENGINE: usize = 8;
+
 /// Engines that are sent a map at once. More of them wait: after a restart of the control plane, a whole fleet comes back.
 pub const PREPARES_AT_ONCE: usize = 64;
 

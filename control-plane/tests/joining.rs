@@ -318,10 +318,56 @@ async fn answers_to_questions_that_nobody_asked_change_nothing() {
     let never = v1::Prepare { version: 9, sha256: sha256(b"never"), route_map: bytes::Bytes::new() };
     one.say_prepared(&never).await;
     one.say_rejected(&never, "", "no").await;
-    let update = operator.begin(update(&map("a")));
-    assert_eq!(one.follow().await, 1);
-    update.await.unwrap().unwrap();
+    one.say_in_force(&v1::Commit { version: 9, sha256: never.sha256.clone() }).await;
+    // Reports are read in order: once this one is shown, those before have been read.
+    one.say(Report::Health(v1::EngineHealth { partitions: 3, ..Default::default() })).await;
+    operator.until(|engines| engines.engines[0].health.is_some()).await;
+    assert_eq!(operator.engines().await.engines[0].version, 0);
+    // A number that nobody gave would push up those of all updates, or hold the engine to be ahead of them.
+    let update_one = operator.begin(update(&map("a")));
+    let prepare = one.prepare().await;
+    // Nor is it in force where it is only asked for.
+    one.say_in_force(&v1::Commit { version: 1, sha256: prepare.sha256.clone() }).await;
+    one.say_prepared(&prepare).await;
+    let commit = one.commit().await;
+    assert_eq!((commit.version, operator.engines().await.engines[0].version), (1, 0));
+    assert!(!update_one.is_finished());
+    one.say_in_force(&commit).await;
+    assert_eq!(update_one.await.unwrap().unwrap().version, 1);
     assert_eq!(operator.engines().await.version_in_force, 1);
+    // Once more, for a map that it has left since.
+    let update_two = operator.begin(update(&map("b")));
+    assert_eq!(one.follow().await, 2);
+    update_two.await.unwrap().unwrap();
+    one.say_in_force(&commit).await;
+    one.say(Report::Health(v1::EngineHealth { partitions: 4, ..Default::default() })).await;
+    operator.until(|engines| engines.engines[0].health.is_some_and(|health| health.partitions == 4)).await;
+    assert_eq!(operator.engines().await.engines[0].version, 2);
+    one.say_in_force(&v1::Commit { version: u64::MAX, sha256: commit.sha256.clone() }).await;
+    assert_eq!(one.end().await.code(), Code::InvalidArgument);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_confirms_a_switch_after_it_was_told_the_next_is_believed_both() {
+    let config = Config { commit_timeout: std::time::Duration::from_millis(1), ..Config::default() };
+    let control_plane = ControlPlane::with(config).await;
+    let mut operator = control_plane.operator().await;
+    let mut slow = control_plane.engine("slow").await;
+    slow.welcome().await;
+    let mut commits = Vec::new();
+    for event_type in ["a", "b"] {
+        let update = operator.begin(update(&map(event_type)));
+        let prepare = slow.prepare().await;
+        slow.say_prepared(&prepare).await;
+        commits.push(slow.commit().await);
+        assert_eq!(update.await.unwrap().unwrap().engines[0].outcome(), Outcome::Unconfirmed);
+    }
+    for commit in &commits {
+        slow.say_in_force(commit).await;
+        operator.until(|engines| engines.engines[0].version == commit.version).await;
+    }
+    assert_eq!(operator.engines().await.version_in_force, 2);
     control_plane.stop().await;
 }
 

@@ -5,6 +5,7 @@
 use crate::limits;
 use crate::map_id::MapId;
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
@@ -53,6 +54,9 @@ pub(super) struct Session {
     pub(super) asked: Option<Asked>,
     /// The map that it runs or will run, once it has done all that it was told.
     pub(super) told: Option<MapId>,
+    /// What it was told to run and has not confirmed, the oldest first. It may confirm late: one whose router waits for Kafka switches
+    /// when that is over, perhaps after it was told to run the next map.
+    unconfirmed: VecDeque<MapId>,
     /// The map in force, while it can't use it.
     pub(super) refused: Option<Refused>,
     software_version: String,
@@ -79,6 +83,7 @@ impl Session {
             version: hello.version,
             sha256: hello.sha256,
             asked: None,
+            unconfirmed: VecDeque::new(),
             refused: None,
             software_version: hello.software_version,
             connected_at: SystemTime::now(),
@@ -125,13 +130,29 @@ impl Session {
         self.highest > number || (self.highest == number && self.highest_id != Some(id))
     }
 
-    /// It routes by another map now.
-    pub(super) fn switched(&mut self, id: MapId) {
+    /// It is told to run a map.
+    pub(super) fn tell(&mut self, id: MapId) {
+        self.told = Some(id);
+        self.unconfirmed.push_back(id);
+        if self.unconfirmed.len() > limits::UNCONFIRMED_PER_ENGINE {
+            self.unconfirmed.pop_front();
+        }
+    }
+
+    /// It says that it routes by `id`. False if it was not told to, or has said so before: then it changes nothing.
+    #[must_use]
+    pub(super) fn confirmed(&mut self, id: MapId) -> bool {
+        let Some(place) = self.unconfirmed.iter().position(|told| *told == id) else {
+            return false;
+        };
+        // Engines never go back, so that those before can't be confirmed any more.
+        self.unconfirmed.drain(..=place);
         self.refused.take_if(|refused| refused.id == id);
         (self.version, self.sha256) = (id.version.get(), id.sha256.to_bytes());
         if self.version >= self.highest {
             (self.highest, self.highest_id) = (self.version, Some(id));
         }
+        true
     }
 
     /// It can't use `id`, which is in force.
@@ -140,6 +161,8 @@ impl Session {
         let before = self.refused.as_ref().filter(|refused| refused.id == id);
         let pause = before.map_or(first, |before| before.pause.saturating_mul(2).clamp(first, longest));
         self.refused = Some(Refused { id, reasons, pause, again_at: now + pause });
+        self.unconfirmed.retain(|told| *told != id);
+        self.told = self.runs();
     }
 
     /// What it has refused is to be asked again now, and soon again if it refuses once more.

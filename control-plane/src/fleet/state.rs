@@ -149,7 +149,6 @@ impl State {
         if let Some(session) = self.session(engine_id, serial).filter(|_| in_force) {
             let reasons = reasons.iter().take(limits::REASONS_IN_STATUS).cloned().collect();
             session.refuses(id, reasons, now);
-            session.told = session.runs();
         }
         self.advance(now);
         if in_force { Notable::RefusedInForce(id, reasons) } else { Notable::Nothing }
@@ -165,10 +164,12 @@ impl State {
         let Some(id) = MapId::from_wire(report.version, &report.sha256) else {
             return Notable::Invalid("InForce without a version or a SHA-256");
         };
-        let Some(session) = self.session(engine_id, serial) else {
+        if report.version > limits::ENGINE_VERSION {
+            return Notable::Invalid("InForce says a version above all that there can be");
+        }
+        if !self.session(engine_id, serial).is_some_and(|session| session.confirmed(id)) {
             return Notable::Nothing;
-        };
-        session.switched(id);
+        }
         let round = self.round.as_mut().filter(|round| round.id == id && round.decided);
         if let Some(part) = round.and_then(|round| round.part(engine_id, serial)) {
             part.progress = Progress::InForce;
@@ -345,7 +346,7 @@ impl State {
 
     fn tell(&mut self, engine_id: &str, id: MapId) {
         if let Some(session) = self.sessions.get_mut(engine_id) {
-            session.told = Some(id);
+            session.tell(id);
         }
         self.send(engine_id, Update::Commit(v1::Commit { version: id.version.get(), sha256: id.sha256.to_bytes() }));
     }
