@@ -66,8 +66,24 @@ pub(crate) enum CommitError {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Committed {
     pub(crate) took: Duration,
-    /// False: it is published, but a router was still busy with a batch of the table before.
+    /// False: it is published, but a router still used the table before. See [`Installer::adopted_late`].
     pub(crate) adopted: bool,
+}
+
+/// A map that is published, and that a router had not adopted in time.
+struct Late {
+    version: u64,
+    sha256: [u8; 32],
+    generation: u64,
+    began: Instant,
+}
+
+/// A map that all routers have adopted after all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdoptedLate {
+    pub(crate) version: u64,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) took: Duration,
 }
 
 struct Prepared {
@@ -81,6 +97,9 @@ pub(crate) struct Installer {
     compiler: Compiler,
     published: Arc<Published>,
     prepared: Option<Prepared>,
+    /// The newest map in force, as long as it is not known that every router has adopted it.
+    late: Option<Late>,
+    adopt_timeout: Duration,
     /// Tables that were replaced while a router that could not be waited for still used them.
     retired: Vec<Arc<Snapshot>>,
     cluster: Cluster,
@@ -106,12 +125,19 @@ impl Installer {
             compiler: Compiler::new(),
             published,
             prepared: None,
+            late: None,
+            adopt_timeout: ADOPT_TIMEOUT,
             retired: Vec::new(),
             cluster: Cluster::new(kafka)?,
             sources,
             last_known_good,
             metrics,
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_adopt_timeout(self, adopt_timeout: Duration) -> Installer {
+        Installer { adopt_timeout, ..self }
     }
 
     /// The last known good map on disk when the engine was started: version and SHA-256.
@@ -199,7 +225,7 @@ impl Installer {
         }
     }
 
-    /// Puts what was prepared in force, and returns when no router uses an older table.
+    /// Puts what was prepared in force, and returns when no router uses an older table, or when that takes too long.
     pub(crate) fn commit(&mut self, version: u64, sha256: &[u8]) -> Result<Committed, CommitError> {
         let began = Instant::now();
         let Some(prepared) =
@@ -230,12 +256,24 @@ impl Installer {
                     but after a restart without the control plane the engine would begin with an older one");
             }
         }
-        let adopted = self.publish(Snapshot { version: offered, sha256: prepared.sha256, table: prepared.table });
+        let sha256 = prepared.sha256;
+        let (generation, adopted) = self.publish(Snapshot { version: offered, sha256, table: prepared.table });
+        // Also when one before is late: who has adopted this one has left that.
+        self.late = (!adopted).then_some(Late { version, sha256, generation, began });
         self.metrics.route_map_updates.with_label_values(&["committed"]).inc();
         self.metrics.route_map_stale.set(0);
         let took = began.elapsed();
         self.metrics.route_map_seconds.with_label_values(&["commit"]).observe(took.as_secs_f64());
         Ok(Committed { took, adopted })
+    }
+
+    /// The map whose commit did not see all routers adopt it, once they have; it is told once. To be called every now and then.
+    pub(crate) fn adopted_late(&mut self) -> Option<AdoptedLate> {
+        let published = &self.published;
+        let Late { version, sha256, began, .. } =
+            self.late.take_if(|late| published.wait_until_adopted(late.generation, Duration::ZERO))?;
+        self.take_back();
+        Some(AdoptedLate { version, sha256, took: began.elapsed() })
     }
 
     /// Puts a map in force that needs no agreement: the last known good one, or the one in the binary. Topics are not asked for: they
@@ -252,23 +290,29 @@ impl Installer {
         Ok(())
     }
 
-    /// Publishes a table, and says whether all routers have adopted it in time.
-    fn publish(&mut self, snapshot: Snapshot) -> bool {
+    /// Publishes a table. Returns its generation, and whether all routers have adopted it in time.
+    fn publish(&mut self, snapshot: Snapshot) -> (u64, bool) {
         let version = snapshot.version;
         let (generation, before) = self.published.publish(snapshot);
         self.metrics.route_map_version.set(version.get() as i64);
-        let adopted = self.published.wait_until_adopted(generation, ADOPT_TIMEOUT);
+        let timeout = self.adopt_timeout;
+        let adopted = self.published.wait_until_adopted(generation, timeout);
         if !adopted {
-            tracing::warn!(%version, "a router still uses an older table after {ADOPT_TIMEOUT:?}; it waits for Kafka's answer about its partitions");
+            tracing::warn!(%version, "a router still uses an older table after {timeout:?}; it waits for Kafka's answer about its partitions");
         }
         self.retired.extend(before);
+        self.take_back();
+        (generation, adopted)
+    }
+
+    /// Takes back the memory of replaced tables that nobody uses any more.
+    fn take_back(&mut self) {
         for retired in std::mem::take(&mut self.retired) {
             match Arc::try_unwrap(retired) {
                 Ok(snapshot) => self.compiler.recycle(snapshot.table),
                 Err(still_used) => self.retired.push(still_used),
             }
         }
-        adopted
     }
 }
 

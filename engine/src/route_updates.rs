@@ -102,17 +102,19 @@ impl RouteUpdates {
         let mut updates = client.stream(ReceiverStream::new(receiver)).await?.into_inner();
         let mut health = tokio::time::interval(HEALTH_EVERY);
         loop {
-            let answer = tokio::select! {
+            let answers = tokio::select! {
                 update = updates.next() => match update {
-                    Some(update) => self.answer(update?).await?,
+                    Some(update) => [self.answer(update?).await?, None],
                     None => return Err(StreamEnd::Closed),
                 },
-                _ = health.tick() => Some(engine_report::Report::Health(self.status.health())),
+                _ = health.tick() => {
+                    [self.late_answer().await?, Some(engine_report::Report::Health(self.status.health()))]
+                }
             };
-            if let Some(answer) = answer
-                && reports.send(report(answer)).await.is_err()
-            {
-                return Err(StreamEnd::Closed);
+            for answer in answers.into_iter().flatten() {
+                if reports.send(report(answer)).await.is_err() {
+                    return Err(StreamEnd::Closed);
+                }
             }
         }
     }
@@ -149,6 +151,16 @@ impl RouteUpdates {
         }
     }
 
+    /// The answer to a Commit that went without one, if it can be given now.
+    async fn late_answer(&self) -> Result<Option<engine_report::Report>, StreamEnd> {
+        let installer = Arc::clone(&self.installer);
+        let late = tokio::task::spawn_blocking(move || installer.lock().adopted_late()).await?;
+        Ok(late.map(|late| {
+            tracing::info!(version = late.version, took = ?late.took, "RouteMap in force, late");
+            in_force(late.version, Bytes::copy_from_slice(&late.sha256), late.took)
+        }))
+    }
+
     fn welcomed(&self, welcome: &Welcome) {
         self.metrics.control_plane_connected.set(1);
         tracing::info!(endpoint = %self.endpoint.uri(), version_in_force = welcome.version, "connected to the control plane");
@@ -173,11 +185,11 @@ fn answer_blocking(installer: &mut Installer, update: route_update::Update) -> O
             })
         }
         route_update::Update::Commit(Commit { version, sha256 }) => match installer.commit(version, &sha256) {
-            // Without a report the control plane tells its caller that this engine has not confirmed.
+            // Without a report the control plane tells its caller that this engine has not confirmed. See `late_answer`.
             Ok(committed) if !committed.adopted => None,
             Ok(committed) => {
                 tracing::info!(version, took = ?committed.took, "RouteMap in force");
-                Some(engine_report::Report::InForce(InForce { version, sha256, took: committed.took.try_into().ok() }))
+                Some(in_force(version, sha256, committed.took))
             }
             Err(error) => {
                 tracing::error!(version, "commit refused: {error}");
@@ -218,6 +230,10 @@ fn reasons_of(error: PrepareError) -> Vec<RefusedField> {
     }
 }
 
+fn in_force(version: u64, sha256: Bytes, took: Duration) -> engine_report::Report {
+    engine_report::Report::InForce(InForce { version, sha256, took: took.try_into().ok() })
+}
+
 fn report(report: engine_report::Report) -> EngineReport {
     EngineReport { report: Some(report) }
 }
@@ -227,4 +243,98 @@ fn jittered(pause: Duration) -> Duration {
     use std::hash::{BuildHasher as _, RandomState};
     let random = RandomState::new().hash_one(Instant::now());
     pause.div_f64(2.0) + pause.div_f64(2.0).mul_f64(random as f64 / u64::MAX as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::broker::EmbeddedBroker;
+    use crate::kafka::KafkaSettings;
+    use prost::Message as _;
+    use std::num::NonZeroU16;
+    use veltrix_control_plane::Config;
+    use veltrix_proto::v1::control_plane_client::ControlPlaneClient;
+    use veltrix_proto::v1::engine_outcome::Outcome;
+    use veltrix_proto::v1::{self, destination};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn map(event_type: &str) -> Bytes {
+        let map = v1::RouteMap {
+            name: "test".into(),
+            destinations: vec![v1::Destination {
+                id: "orders".into(),
+                kind: Some(destination::Kind::Kafka(v1::KafkaTopic { topic: "orders".into() })),
+            }],
+            routes: vec![v1::Route {
+                id: "route".into(),
+                types: Some(v1::EventTypes { exact: vec![event_type.into()], ..Default::default() }),
+                to: vec!["orders".into()],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        map.encode_to_vec().into()
+    }
+
+    async fn engine_version(operator: &mut ControlPlaneClient<Channel>) -> Option<u64> {
+        let engines = operator.list_engines(v1::ListEnginesRequest {}).await.unwrap().into_inner().engines;
+        engines.first().map(|engine| engine.version)
+    }
+
+    async fn until_engine_runs(operator: &mut ControlPlaneClient<Channel>, version: u64) {
+        let poll = async {
+            while engine_version(operator).await != Some(version) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, poll).await.expect("the engine runs the version");
+    }
+
+    #[test]
+    fn an_engine_whose_router_adopts_a_map_late_confirms_it_then() {
+        let broker = EmbeddedBroker::start(&[("orders", NonZeroU16::MIN)]).unwrap();
+        let kafka = KafkaSettings::new(broker.bootstrap_servers(), None, &[]).unwrap();
+        let (published, metrics) = (Arc::new(Published::default()), Metrics::new().unwrap());
+        let installer = Installer::new(&kafka, Arc::clone(&published), None, metrics.clone()).unwrap();
+        let mut installer = installer.with_adopt_timeout(Duration::from_millis(1));
+        installer.begin_with(RouteMapVersion::EMBEDDED, &map("first")).unwrap();
+        // It waits for Kafka's answer about its partitions, and looks for no other map meanwhile.
+        let mut router = published.reader().unwrap();
+
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let endpoint = Endpoint::from_shared(format!("http://{}", listener.local_addr().unwrap())).unwrap();
+            let config = Config { commit_timeout: Duration::from_millis(50), ..Config::default() };
+            let control_plane = tokio::spawn(veltrix_control_plane::serve(config, listener, std::future::pending()));
+            let updates = RouteUpdates {
+                endpoint: endpoint.clone(),
+                engine_id: "one".into(),
+                installer: Arc::new(Mutex::new(installer)),
+                found: None,
+                published: Arc::clone(&published),
+                metrics: metrics.clone(),
+                status: Status::new(metrics, 1),
+            };
+            let stop = CancellationToken::new();
+            let stream = tokio::spawn(updates.run(stop.clone()));
+            let mut operator = ControlPlaneClient::new(endpoint.connect().await.unwrap());
+            until_engine_runs(&mut operator, 0).await;
+
+            let apply = v1::UpdateRouteMapRequest { route_map: map("second"), ..Default::default() };
+            let answer = operator.update_route_map(apply.clone()).await.unwrap().into_inner();
+            assert_eq!((answer.version, answer.engines[0].outcome()), (1, Outcome::Unconfirmed));
+            assert_eq!(engine_version(&mut operator).await, Some(0));
+            let (adopted, _) = router.pin();
+            assert_eq!(adopted.version.get(), 1);
+            until_engine_runs(&mut operator, 1).await;
+            let answer = operator.update_route_map(apply).await.unwrap().into_inner();
+            assert_eq!((answer.unchanged, answer.engines[0].outcome()), (true, Outcome::InForce));
+
+            stop.cancel();
+            stream.await.unwrap();
+            control_plane.abort();
+        });
+    }
 }
