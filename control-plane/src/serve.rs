@@ -33,6 +33,9 @@ use veltrix_proto::v1::control_plane_server::ControlPlaneServer;
 /// How often engines are looked for that do not answer, that are to be asked again, or that can't be brought to the version in force.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// How often a store that failed is tried again.
+const TRY_STORE_EVERY: Duration = Duration::from_secs(2);
+
 /// Settings of a control plane.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -101,6 +104,7 @@ pub async fn serve(
     let mut tasks = JoinSet::new();
     tasks.spawn(look_after_engines(Arc::clone(&fleet)));
     tasks.spawn(renumber_for_engines_ahead(Arc::clone(&updates)));
+    tasks.spawn(try_failed_store_again(Arc::clone(&updates)));
     let (stopping, _) = watch::channel(false);
     let connections = Connections::new(router, metrics, stopping.clone(), config.connections);
     let mut open = connections.accept_until(listener, shutdown).await;
@@ -202,5 +206,13 @@ async fn renumber_for_engines_ahead(updates: Arc<Updates>) {
     loop {
         ticks.tick().await;
         updates.renumber().await;
+    }
+}
+
+async fn try_failed_store_again(updates: Arc<Updates>) {
+    let mut ticks = tokio::time::interval(TRY_STORE_EVERY);
+    loop {
+        ticks.tick().await;
+        updates.try_store_again().await;
     }
 }

@@ -199,6 +199,18 @@ impl Updates {
         }
     }
 
+    /// Tries whether the store works again, while its last use failed: until an operator comes, nobody else would use it. To be called
+    /// every now and then.
+    pub async fn try_store_again(&self) {
+        if self.shown.lock().store_fault.is_none() {
+            return;
+        }
+        // An update that is under way uses the store itself.
+        let Ok(_turn) = self.turn.try_lock() else { return };
+        // What it is about has been logged and is shown, if it fails once more.
+        self.with_store(|store| store.list(u64::MAX, 1)).await.ok();
+    }
+
     /// Whether [`Updates::stop`] was called.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)

@@ -43,6 +43,16 @@ impl Program {
         Program::run(command)
     }
 
+    /// On a disk that is full once its file has 4 MiB.
+    fn start_on_a_small_disk(data: &Path) -> Program {
+        // The shell's unit is 512 bytes. Beyond the limit, writes fail like those to a full disk.
+        let script = "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_veltrix-control-plane")]);
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"]).arg(data);
+        Program::run(command)
+    }
+
     fn run(mut command: Command) -> Program {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -72,6 +82,15 @@ impl Program {
         let terminated = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(terminated.success());
         self.child.wait().unwrap()
+    }
+}
+
+/// Also when its test has failed: it would run on.
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -360,23 +379,13 @@ async fn an_open_stream_does_not_hold_up_its_end() {
 #[tokio::test]
 async fn when_no_more_can_be_written_updates_fail_and_the_old_map_is_served() {
     let directory = tempfile::tempdir().unwrap();
-    // The shell's unit is 512 bytes: the file may grow to 4 MiB. Beyond that, writes fail like those to a full disk.
-    let mut command = Command::new("sh");
-    let script = "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\"";
-    command.args(["-c", script, env!("CARGO_BIN_EXE_veltrix-control-plane")]);
-    command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"]).arg(directory.path());
-    let program = Program::run(command);
+    let program = Program::start_on_a_small_disk(directory.path());
     let mut operator = program.client().operator().await;
     operator.update(update(&map("a"))).await.unwrap();
-    let name = "x".repeat(200);
     let mut version = 1;
     let failed = loop {
         // Some 500 KB each.
-        let mut large = <v1::RouteMap as prost::Message>::decode(map("b")).unwrap();
-        let route = large.routes[0].clone();
-        large.routes =
-            (0..2_000).map(|id| v1::Route { id: format!("{version}-{id}-{name}"), ..route.clone() }).collect();
-        match operator.update(update(&prost::Message::encode_to_vec(&large).into())).await {
+        match operator.update(update(&large_map(2_000, version))).await {
             Ok(answer) => version = answer.version,
             Err(failed) => break failed,
         }
@@ -392,6 +401,27 @@ async fn when_no_more_can_be_written_updates_fail_and_the_old_map_is_served() {
     let mut operator = program.client().operator().await;
     assert_eq!(operator.in_force().await.unwrap().0, version);
     assert!(operator.update(update(&map("c"))).await.unwrap().version > version);
+    program.kill();
+}
+
+#[tokio::test]
+async fn when_the_store_works_again_it_is_ready_again_also_if_nobody_asks_for_anything() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (directory.path().join("data"), directory.path().join("elsewhere"));
+    let program = Program::start_on_a_small_disk(&data);
+    let client = program.client();
+    let mut operator = client.operator().await;
+    operator.update(update(&map("a"))).await.unwrap();
+    // A disk that is full, and then gone: it can't be opened again.
+    std::fs::rename(&data, &elsewhere).unwrap();
+    let failed = operator.update(update(&large_map(40_000, 1))).await.unwrap_err();
+    assert_eq!(failed.code(), Code::Unavailable, "{failed}");
+    let (status, reasons) = call(&client, "GET", "/readyz", b"").await;
+    assert!(status == 503 && reasons.contains("control-plane.redb"), "{status} {reasons}");
+    std::fs::rename(&elsewhere, &data).unwrap();
+    let ready = async { while call(&client, "GET", "/readyz", b"").await.0 != 200 {} };
+    in_time("readiness", ready).await;
+    operator.update(update(&map("b"))).await.unwrap();
     program.kill();
 }
 

@@ -7,6 +7,7 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -43,6 +44,15 @@ pub fn map(event_type: &str) -> Bytes {
         ..Default::default()
     };
     map.encode_to_vec().into()
+}
+
+/// A map with so many routes of some 250 bytes each; `salt` makes it another one.
+pub fn large_map(routes: usize, salt: u64) -> Bytes {
+    let name = "x".repeat(200);
+    let mut large = v1::RouteMap::decode(map("large")).unwrap();
+    let route = large.routes[0].clone();
+    large.routes = (0..routes).map(|id| v1::Route { id: format!("{salt}-{id}-{name}"), ..route.clone() }).collect();
+    large.encode_to_vec().into()
 }
 
 pub fn sha256(map: &[u8]) -> Bytes {
@@ -89,6 +99,25 @@ impl Remote {
         let updates = in_time("a stream", client.stream(ReceiverStream::new(receiver))).await.unwrap().into_inner();
         Engine { reports, updates }
     }
+}
+
+/// An exchange over plain HTTP: status and body.
+pub async fn call(control_plane: &Remote, method: &str, path: &str, body: &[u8]) -> (u16, String) {
+    let exchange = async {
+        let mut stream = tokio::net::TcpStream::connect(control_plane.address).await.unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    };
+    let answer = in_time("an answer over HTTP", exchange).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 impl std::ops::Deref for ControlPlane {
