@@ -7,20 +7,18 @@
 //!
 //! Not here: what requests do, and how many there may be of a kind ([`crate::http::admit`]).
 
+use crate::held_body::HeldBody;
 use crate::limits;
 use crate::metrics::Metrics;
-use axum::body::{Body, Bytes};
 use hyper::Request;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -102,7 +100,7 @@ impl Connections {
         let service = service_fn(|request: Request<Incoming>| {
             let under_way = place.begin();
             let response = router.call(request);
-            async { response.await.map(|response| response.map(|body| UnderWay { body, _request: under_way })) }
+            async { response.await.map(|response| response.map(|body| HeldBody::new(body, under_way))) }
         });
         let mut connection = std::pin::pin!(self.server.serve_connection(TokioIo::new(stream), service));
         let mut stopping = self.stopping.subscribe();
@@ -244,32 +242,6 @@ impl Drop for RequestUnderWay {
         if requests.under_way == 0 {
             requests.idle_since = Some(self.0.places.taken.lock().idle(&self.0.makes_way));
         }
-    }
-}
-
-/// The body of a response. Its request is under way until all of it was sent, or nobody wants it any more.
-struct UnderWay {
-    body: Body,
-    _request: RequestUnderWay,
-}
-
-impl hyper::body::Body for UnderWay {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -4,13 +4,14 @@
 //! Not here: what the calls do ([`crate::api`]), and the listening ([`crate::serve`]).
 
 use crate::api::Api;
+use crate::held_body::HeldBody;
 use crate::json::Mapping;
 use crate::limits;
 use crate::map_id::MapId;
 use crate::metrics::Metrics;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,10 +19,14 @@ use futures::StreamExt as _;
 use prost::Message;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use veltrix_proto::v1;
 
 const GRPC_UPDATE: &str = "/veltrix.v1.ControlPlane/UpdateRouteMap";
+const GRPC_READ: &str = "/veltrix.v1.ControlPlane/GetRouteMap";
 const ROUTE_MAP: &str = "/v1/route-map";
 
 /// What the handlers need.
@@ -30,6 +35,8 @@ pub(crate) struct Http {
     pub(crate) api: Api,
     pub(crate) mapping: Mapping,
     pub(crate) metrics: Arc<Metrics>,
+    /// Has as many permits as maps may be read at once.
+    pub(crate) map_reads: Arc<Semaphore>,
 }
 
 pub(crate) fn router(http: Http) -> axum::Router {
@@ -56,13 +63,33 @@ pub(crate) fn not_found(http: &Http, request: &Request) -> Response {
     http.error(&Status::not_found(format!("there is no {path}; there are {paths}")))
 }
 
-/// Lets only so many updates in that all their bytes fit in memory, and gives each body a deadline.
+/// Lets only so many updates and reads of maps in that all their bytes fit in memory.
 pub(crate) async fn admit(State(http): State<Http>, request: Request, next: Next) -> Response {
-    let over_grpc = request.uri().path() == GRPC_UPDATE;
-    let over_http = request.uri().path() == ROUTE_MAP && request.method() == axum::http::Method::POST;
-    if !over_grpc && !over_http {
-        return next.run(request).await;
+    match request.uri().path() {
+        GRPC_UPDATE => admit_update(&http, true, request, next).await,
+        GRPC_READ => admit_read(&http, true, request, next).await,
+        ROUTE_MAP if request.method() == Method::POST => admit_update(&http, false, request, next).await,
+        ROUTE_MAP => admit_read(&http, false, request, next).await,
+        _ => next.run(request).await,
     }
+}
+
+/// Until the whole answer was sent.
+async fn admit_read(http: &Http, over_grpc: bool, request: Request, next: Next) -> Response {
+    let Ok(permit) = Arc::clone(&http.map_reads).try_acquire_owned() else {
+        let text = format!(
+            "{} RouteMaps are being read, and that is the limit; try again when some of them have arrived",
+            limits::MAP_READS
+        );
+        let retry = ErrorDetails::with_retry_info(Some(Duration::from_secs(1)));
+        let status = Status::with_error_details(Code::ResourceExhausted, text, retry);
+        return if over_grpc { status.into_http() } else { http.error(&status) };
+    };
+    next.run(request).await.map(|body| Body::new(HeldBody::new(body, permit)))
+}
+
+/// Until it is made. Its body has a deadline.
+async fn admit_update(http: &Http, over_grpc: bool, request: Request, next: Next) -> Response {
     let _permit = match http.api.updates.admit() {
         Ok(permit) => permit,
         Err(error) if over_grpc => return error.status(limits::STATUS_DETAILS_BYTES).into_http(),

@@ -17,6 +17,7 @@ mod api;
 mod connections;
 mod engine_service;
 pub mod fleet;
+mod held_body;
 mod http;
 pub mod json;
 pub mod limits;

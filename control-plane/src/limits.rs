@@ -11,6 +11,9 @@ pub const UPDATES_WAITING: usize = 8;
 /// So long after the last engine went an update still waits for one to come back, and is refused if none does.
 pub const ENGINES_AWAITED: Duration = Duration::from_secs(15);
 
+/// Whole maps that are read at once, over gRPC or HTTP. Each holds one or more copies of a map in memory, until its client has it.
+pub const MAP_READS: usize = 4;
+
 /// Bytes of the note that is kept with a version.
 pub const NOTE_BYTES: usize = 4_096;
 

@@ -161,11 +161,13 @@ fn limits_help() -> String {
         "Limits of the control plane (those of a RouteMap: `veltrixctl limits`):
   {} bytes of an UpdateRouteMap request over gRPC, {} over HTTP
   {} updates received, checked or waiting at once; one is made at a time
+  {} RouteMaps read at once
   {} engines, {} connections, {} requests at once per connection
   {} engines are asked to prepare a map at once",
         limits::REQUEST_BYTES,
         limits::JSON_REQUEST_BYTES,
         limits::UPDATES_WAITING,
+        limits::MAP_READS,
         limits::ENGINES,
         limits::CONNECTIONS,
         limits::STREAMS_PER_CONNECTION,

@@ -22,7 +22,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
@@ -96,8 +96,9 @@ pub async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ControlPlaneServer<Api>>().await;
     health.set_service_status(engine_service::NAME, ServingStatus::Serving).await;
-    let router = router(Http { api, mapping, metrics: Arc::clone(&metrics) }, health_service)
-        .map_err(|fault| ServeError::Built(Box::new(fault)))?;
+    let map_reads = Arc::new(Semaphore::new(limits::MAP_READS));
+    let http = Http { api, mapping, metrics: Arc::clone(&metrics), map_reads };
+    let router = router(http, health_service).map_err(|fault| ServeError::Built(Box::new(fault)))?;
 
     let address = listener.local_addr().map_err(ServeError::Listener)?;
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");

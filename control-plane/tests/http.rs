@@ -12,6 +12,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use veltrix_proto::v1;
 
 async fn json(control_plane: &ControlPlane, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
@@ -94,6 +95,33 @@ async fn a_body_beyond_the_limit_is_refused_before_it_is_received() {
     in_time("a refusal", stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 413");
     drop(stream);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn more_reads_of_whole_maps_than_fit_are_refused_until_clients_have_theirs() {
+    let control_plane = ControlPlane::start().await;
+    let mut operator = control_plane.operator().await;
+    // More than what sockets keep for a client that does not read.
+    operator.update(update(&large_map(80_000, 0))).await.unwrap();
+    let mut slow = Vec::new();
+    for _ in 0..veltrix_control_plane::limits::MAP_READS {
+        let mut stream = tokio::net::TcpStream::connect(control_plane.address).await.unwrap();
+        stream.write_all(b"GET /v1/route-map HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        in_time("an answer", stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        slow.push(stream);
+    }
+    let (status, error) = json(&control_plane, "GET", "/v1/route-map", &Value::Null).await;
+    assert_eq!((status, &error["code"]), (429, &json!(8)));
+    assert!(error["message"].as_str().unwrap().starts_with("4 RouteMaps are being read"), "{error}");
+    let refused = operator.0.get_route_map(v1::GetRouteMapRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
+    assert!(operator.engines().await.engines.is_empty(), "what is small is answered all the while");
+    drop(slow.pop());
+    let read = async { while call(&control_plane, "GET", "/v1/route-map", b"").await.0 != 200 {} };
+    in_time("leave to read", read).await;
     control_plane.stop().await;
 }
 
