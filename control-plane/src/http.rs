@@ -248,7 +248,8 @@ impl Http {
     }
 }
 
-/// As the comments of google/rpc/code.proto say.
+/// As the comments of google/rpc/code.proto say, but for OUT_OF_RANGE, which here is a body that is too large. Codes that
+/// nothing here answers with count as faults of the control plane.
 fn http_status(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument | Code::FailedPrecondition => StatusCode::BAD_REQUEST,

@@ -46,7 +46,7 @@ struct Settings {
     #[arg(long, env = "VELTRIX_DATA_DIR", value_name = "DIRECTORY", default_value = ".veltrix/control-plane")]
     data_dir: PathBuf,
 
-    /// A serialized RouteMap that becomes version 1 if there is no version in force.
+    /// A serialized RouteMap that becomes the first version in force if there is none. It has the next number: 1 in a new store.
     #[arg(long, env = "VELTRIX_INITIAL_ROUTE_MAP", value_name = "FILE")]
     initial_route_map: Option<PathBuf>,
 

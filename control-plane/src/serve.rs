@@ -1,7 +1,8 @@
 //! The life of a control plane: open the store, serve gRPC and HTTP on one port, stop within a deadline.
 //!
-//! All tasks but those of connections ([`crate::connections`]) are spawned here. They stop in this order: no new connections and updates; the update under way ends; engines are told
-//! to come back later; connections end. What has not ended at the deadline is dropped: an engine's stream never ends by itself, and a
+//! The tasks that last as long as the process are spawned here; one per connection in [`crate::connections`], one per engine's stream in
+//! [`crate::engine_service`], one per update in [`crate::updates`]. They stop in this order: no new connections and updates; the update
+//! under way ends; engines are told to come back later; connections end. What has not ended at the deadline is dropped: an engine's stream never ends by itself, and a
 //! client that does not answer must not hold up the process.
 
 use crate::api::Api;

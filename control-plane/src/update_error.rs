@@ -141,7 +141,7 @@ fn field_violations(refused: &Refused, bytes: usize) -> Vec<FieldViolation> {
     let (mut violations, cut) = fitting(all, bytes, |violation| violation.field.len() + violation.description.len());
     let omitted = cut + refused.omitted;
     if omitted > 0 {
-        let more = format!("and {omitted} more; `veltrixctl validate` shows them");
+        let more = format!("and {omitted} more; `veltrixctl validate` shows the first {}", Refused::REASONS_MAX);
         violations.push(FieldViolation::new("route_map", more));
     }
     violations

@@ -222,6 +222,21 @@ fn a_refused_update_exits_with_1_and_every_reason() {
 }
 
 #[test]
+fn what_is_too_large_is_not_sent_and_the_hint_is_about_what_is_too_large() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path());
+    let routes = write(directory.path(), "routes.txtpb", ROUTES);
+    let (code, _, stderr) = said(&ctl(&program.url(), &["apply", &routes, "--note", &"x".repeat(5_000)]));
+    assert!(code == 1 && stderr.contains("the note has 5000 bytes") && stderr.contains("a shorter --note"), "{stderr}");
+    let huge = write(directory.path(), "huge.binpb", "");
+    std::fs::File::options().write(true).open(&huge).unwrap().set_len((256 << 20) + 1).unwrap();
+    let (code, _, stderr) = said(&ctl(&program.url(), &["apply", &huge]));
+    assert!(code == 1 && stderr.contains("the RouteMap has 268435457 bytes"), "{stderr}");
+    assert!(stderr.contains("mend the map") && !stderr.contains("report it"), "{stderr}");
+    program.kill();
+}
+
+#[test]
 fn every_reason_names_the_schema_that_it_is_about() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "hunt.proto", SCHEMA);

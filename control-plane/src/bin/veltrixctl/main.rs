@@ -20,7 +20,7 @@ use veltrix_proto::v1::engine_outcome::Outcome;
 
 const EXAMPLES: &str = "\
 Examples:
-  veltrixctl validate routes.proto                        every fault of it, without a control plane
+  veltrixctl validate routes.proto                        what is wrong with it, without a control plane
   veltrixctl apply schemas/ --dry-run                     would every engine take it?
   veltrixctl apply schemas/ --note \"open the spring hunt\"  make it the map of the whole fleet
   veltrixctl status                                       which engine runs which version
@@ -129,7 +129,7 @@ enum Command {
         #[arg(long, value_name = "COUNT", default_value = "0", hide_default_value = true)]
         minimum_engines: u32,
     },
-    /// Says everything that is wrong with a RouteMap, without a control plane.
+    /// Says what is wrong with a RouteMap, the first 200 faults of it, without a control plane.
     #[command(after_help = VALIDATE_EXAMPLES)]
     Validate {
         #[command(flatten)]

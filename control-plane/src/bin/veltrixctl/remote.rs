@@ -8,10 +8,11 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use veltrix_control_plane::address;
-use veltrix_control_plane::limits::REQUEST_BYTES;
+use veltrix_control_plane::limits::{NOTE_BYTES, REQUEST_BYTES};
 use veltrix_control_plane::map_id::MapDigest;
 use veltrix_control_plane::with_sources;
 use veltrix_proto::v1::{self, control_plane_client::ControlPlaneClient};
+use veltrix_route_table::limits::MAP_BYTES;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -48,6 +49,7 @@ impl Remote {
     }
 
     pub(crate) async fn apply(&mut self, apply: Apply) -> Result<v1::UpdateRouteMapResponse, Failure> {
+        check_sizes(&apply)?;
         let request = v1::UpdateRouteMapRequest {
             // Always: a map that is cut between two fields may be a whole one, and only the digest shows it.
             sha256: MapDigest::of(&apply.source.route_map).to_bytes(),
@@ -139,12 +141,21 @@ impl Remote {
                 before => text = before.to_owned(),
             }
         }
+        let violations = details.bad_request().map_or(&[][..], |details| details.field_violations.as_slice());
+        let refused_field = violations.first().map(|violation| violation.field.as_str());
         let hint = match status.code() {
             Code::Aborted => "`veltrixctl versions` shows what was applied meanwhile",
             Code::FailedPrecondition => {
                 "`veltrixctl status` shows the engines; mend the map or the engine, then apply again"
             }
-            Code::InvalidArgument => "nothing was stored or sent to an engine; mend the map, then apply again",
+            Code::InvalidArgument => match refused_field {
+                Some("note") => "nothing was stored or sent to an engine; apply again with a shorter --note",
+                Some("sha256") => "nothing was stored or sent to an engine; apply again",
+                _ => "nothing was stored or sent to an engine; mend the map, then apply again",
+            },
+            Code::OutOfRange => {
+                "nothing was stored or sent to an engine; the control plane takes no request of this size"
+            }
             Code::NotFound => "`veltrixctl versions` shows those there are",
             Code::ResourceExhausted => "try again in a moment",
             Code::Unimplemented => "is it a control plane of this release that listens there?",
@@ -158,4 +169,24 @@ impl Remote {
         };
         Failure::Refused { text, reasons, hint: Some(hint.into()) }
     }
+}
+
+/// What is too large for any control plane is not sent: it would be refused by its size alone, before anyone could say which part of
+/// it is to blame.
+fn check_sizes(apply: &Apply) -> Result<(), Failure> {
+    let refused = |text: String, hint: &str| {
+        Err(Failure::Refused { text, reasons: Vec::new(), hint: Some(format!("nothing was sent; {hint}")) })
+    };
+    let (bytes, max) = (apply.source.route_map.len() as u64, MAP_BYTES.max);
+    if bytes > max {
+        return refused(
+            format!("the RouteMap has {bytes} bytes; the limit is {max}"),
+            "mend the map, then apply again",
+        );
+    }
+    let (bytes, max) = (apply.note.len(), NOTE_BYTES);
+    if bytes > max {
+        return refused(format!("the note has {bytes} bytes; the limit is {max}"), "apply again with a shorter --note");
+    }
+    Ok(())
 }
