@@ -131,15 +131,20 @@ async fn an_engine_that_was_gone_during_an_aborted_update_stays_on_the_old_versi
     let control_plane = ControlPlane::start().await;
     let mut operator = control_plane.operator().await;
     operator.update(update(&map("a"))).await.unwrap();
-    let mut one = control_plane.engine_that_runs("one", 1, sha256(&map("a"))).await;
+    let (mut one, mut two) = (control_plane.engine("one").await, control_plane.engine("two").await);
     one.welcome().await;
+    two.welcome().await;
+    assert_eq!(tokio::join!(one.follow(), two.follow()), (1, 1));
+    operator.until(|engines| engines.engines.iter().all(|engine| engine.version == 1)).await;
+    drop(two);
+    operator.until_connected(1).await;
     let update_one = operator.begin(update(&map("b")));
     let prepare = one.prepare().await;
-    let mut two = control_plane.engine("two").await;
-    two.welcome().await;
-    assert_eq!(two.follow().await, 1);
     one.say_rejected(&prepare, "", "no").await;
     update_one.await.unwrap().unwrap_err();
+    let mut two = control_plane.engine_that_runs("two", 1, sha256(&map("a"))).await;
+    assert_eq!(two.welcome().await.version, 1);
+    // The next thing it hears is the next version.
     let update = operator.begin(update(&map("c")));
     assert_eq!(tokio::join!(one.follow(), two.follow()), (3, 3));
     update.await.unwrap().unwrap();

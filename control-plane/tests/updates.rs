@@ -5,6 +5,9 @@ mod support;
 use std::time::{Duration, Instant};
 use support::*;
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 use veltrix_control_plane::Config;
 use veltrix_proto::v1::engine_outcome::Outcome;
@@ -196,7 +199,8 @@ async fn too_few_engines_refuse_an_update_at_its_start_and_also_if_they_are_lost
 
 #[tokio::test]
 async fn an_engine_that_does_not_confirm_the_switch_is_unconfirmed_and_the_others_run_the_map() {
-    let config = Config { commit_timeout: Duration::from_millis(50), ..Config::default() };
+    // Long enough for the engine that does confirm, on a busy machine.
+    let config = Config { commit_timeout: Duration::from_secs(3), ..Config::default() };
     let control_plane = ControlPlane::with(config).await;
     let mut operator = control_plane.operator().await;
     let (mut one, mut two) = (control_plane.engine("one").await, control_plane.engine("two").await);
@@ -387,6 +391,7 @@ async fn two_updates_at_once_are_made_one_after_the_other() {
     let first = operator.begin(update(&map("a")));
     let prepare = one.prepare().await;
     let second = operator.begin(update(&map("b")));
+    until_updates_wait(&control_plane, 2).await;
     one.say_prepared(&prepare).await;
     let commit = one.commit().await;
     one.say_in_force(&commit).await;
@@ -438,6 +443,8 @@ async fn an_update_whose_caller_is_gone_still_ends_everywhere() {
     let prepare = one.prepare().await;
     update_one.abort();
     assert!(update_one.await.unwrap_err().is_cancelled());
+    // Nobody waits for the answer any more, and the control plane knows it.
+    until_updates_wait(&control_plane, 0).await;
     one.say_prepared(&prepare).await;
     let commit = one.commit().await;
     one.say_in_force(&commit).await;
@@ -467,7 +474,15 @@ async fn stopping_lets_the_update_under_way_end() {
     one.welcome().await;
     let update = operator.begin(update(&map("a")));
     let prepare = one.prepare().await;
+    let mut health = HealthClient::new(control_plane.channel().await);
+    let service = "veltrix.v1.ControlPlane".to_owned();
+    let mut states = in_time("a watch", health.watch(HealthCheckRequest { service })).await.unwrap().into_inner();
+    let mut state = async || in_time("a state", states.message()).await.unwrap().unwrap().status();
+    assert_eq!(state().await, ServingStatus::Serving);
     let stopping = tokio::spawn(control_plane.stop());
+    assert_eq!(state().await, ServingStatus::NotServing);
+    // It has begun to stop, and the watch must not hold it up.
+    drop((states, health));
     one.say_prepared(&prepare).await;
     let commit = one.commit().await;
     one.say_in_force(&commit).await;

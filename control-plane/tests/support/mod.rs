@@ -120,6 +120,14 @@ pub async fn call(control_plane: &Remote, method: &str, path: &str, body: &[u8])
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
+/// Until so many updates are received, checked, waiting or under way.
+pub async fn until_updates_wait(control_plane: &Remote, count: usize) {
+    let line = format!("veltrix_control_plane_updates_waiting {count}");
+    let poll =
+        async { while !call(control_plane, "GET", "/metrics", b"").await.1.lines().any(|found| found == line) {} };
+    in_time("the updates to be as many as expected", poll).await;
+}
+
 impl std::ops::Deref for ControlPlane {
     type Target = Remote;
 
