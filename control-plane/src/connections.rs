@@ -19,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -108,7 +109,7 @@ impl Connections {
         let closed = |why| self.metrics.connections_closed.with_label_values(&[why]).inc();
         tokio::select! {
             done = &mut connection => return done.map_err(|error| error.to_string()),
-            () = place.makes_way.notified() => {
+            () = place.gives_way() => {
                 closed("made_way");
                 return Err("it was idle longest, and made way for another".into());
             }
@@ -152,33 +153,61 @@ struct Places {
 #[derive(Default)]
 struct Taken {
     count: usize,
-    /// Idle connections, the one that became idle first comes first.
-    idle: BTreeMap<u64, Arc<Notify>>,
+    /// Of these, so many have been asked to make way and have not ended.
+    leaving: usize,
+    /// Idle connections that were not asked, the one that became idle first comes first.
+    idle: BTreeMap<u64, Arc<MakesWay>>,
     next: u64,
 }
 
+/// Asks a connection to make way for another.
+#[derive(Default)]
+struct MakesWay {
+    /// Changed only while the places are locked.
+    asked: AtomicBool,
+    notify: Notify,
+}
+
 impl Taken {
-    fn idle(&mut self, makes_way: &Arc<Notify>) -> u64 {
+    /// `None` if it has been asked to make way, and will.
+    fn idle(&mut self, makes_way: &Arc<MakesWay>, limit: usize) -> Option<u64> {
+        if makes_way.asked.load(Ordering::Relaxed) {
+            return None;
+        }
         let since = self.next;
         self.next += 1;
         self.idle.insert(since, Arc::clone(makes_way));
-        since
+        self.keep_to(limit);
+        Some(since)
+    }
+
+    /// Asks as many idle connections to make way as there are too many. False if there are too few for that.
+    fn keep_to(&mut self, limit: usize) -> bool {
+        while self.count - self.leaving > limit {
+            let Some((_, longest)) = self.idle.pop_first() else {
+                return false;
+            };
+            longest.asked.store(true, Ordering::Relaxed);
+            longest.notify.notify_one();
+            self.leaving += 1;
+        }
+        true
     }
 }
 
 impl Places {
     /// A place for a new connection, from another if need be. `None` if none of the others is idle.
     fn take(self: &Arc<Places>) -> Option<Arc<Place>> {
-        let makes_way = Arc::new(Notify::new());
+        let makes_way = Arc::<MakesWay>::default();
         let mut taken = self.taken.lock();
-        if taken.count >= self.limit {
-            let (_, longest) = taken.idle.pop_first()?;
-            longest.notify_one();
-        }
         // The one that makes way is counted until it has ended.
         taken.count += 1;
-        let requests =
-            Mutex::new(Requests { under_way: 0, idle_since: Some(taken.idle(&makes_way)), first_seen: false });
+        if !taken.keep_to(self.limit) {
+            taken.count -= 1;
+            return None;
+        }
+        let idle_since = taken.idle(&makes_way, self.limit);
+        let requests = Mutex::new(Requests { under_way: 0, idle_since, first_seen: false });
         Some(Arc::new(Place { places: Arc::clone(self), makes_way, requests }))
     }
 }
@@ -186,7 +215,7 @@ impl Places {
 /// One connection's place.
 struct Place {
     places: Arc<Places>,
-    makes_way: Arc<Notify>,
+    makes_way: Arc<MakesWay>,
     /// Locked before the places are.
     requests: Mutex<Requests>,
 }
@@ -209,6 +238,29 @@ impl Place {
         RequestUnderWay(Arc::clone(self))
     }
 
+    /// Done when it is to make way for another.
+    async fn gives_way(&self) {
+        loop {
+            self.makes_way.notify.notified().await;
+            if self.is_still_idle() {
+                return;
+            }
+        }
+    }
+
+    /// A connection that was asked to make way may have begun a request in the same moment. Then it stays, and another makes way as soon
+    /// as one is idle.
+    fn is_still_idle(&self) -> bool {
+        let requests = self.requests.lock();
+        if requests.under_way > 0 {
+            let mut taken = self.places.taken.lock();
+            self.makes_way.asked.store(false, Ordering::Relaxed);
+            taken.leaving -= 1;
+            taken.keep_to(self.places.limit);
+        }
+        requests.under_way == 0
+    }
+
     /// There was a request.
     fn is_used(&self) -> bool {
         self.requests.lock().first_seen
@@ -227,6 +279,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock();
         taken.count -= 1;
+        if self.makes_way.asked.load(Ordering::Relaxed) {
+            taken.leaving -= 1;
+        }
         if let Some(since) = self.requests.get_mut().idle_since {
             taken.idle.remove(&since);
         }
@@ -240,7 +295,7 @@ impl Drop for RequestUnderWay {
         let mut requests = self.0.requests.lock();
         requests.under_way -= 1;
         if requests.under_way == 0 {
-            requests.idle_since = Some(self.0.places.taken.lock().idle(&self.0.makes_way));
+            requests.idle_since = self.0.places.taken.lock().idle(&self.0.makes_way, self.0.places.limit);
         }
     }
 }
@@ -249,4 +304,35 @@ impl Drop for RequestUnderWay {
 fn open_files() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_asked(place: &Place) -> bool {
+        place.makes_way.asked.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_connection_that_begins_a_request_when_it_is_asked_to_make_way_stays_and_the_next_idle_one_goes() {
+        let places = Arc::new(Places { limit: 2, taken: Mutex::default() });
+        let (first, second) = (places.take().unwrap(), places.take().unwrap());
+        let under_way = second.begin();
+        let third = places.take().unwrap();
+        assert!(is_asked(&first) && !is_asked(&second) && !is_asked(&third));
+        let first_under_way = first.begin();
+        let third_under_way = third.begin();
+        assert!(!first.is_still_idle(), "its request would be cut off");
+        assert!(places.take().is_none(), "all have requests under way");
+        // There is one too many, until one is idle.
+        drop(under_way);
+        assert!(is_asked(&second) && second.is_still_idle());
+        drop(second);
+        drop((first_under_way, third_under_way));
+        assert!(!is_asked(&first) && !is_asked(&third));
+        drop((first, third));
+        let taken = places.taken.lock();
+        assert_eq!((taken.count, taken.leaving, taken.idle.len()), (0, 0, 0));
+    }
 }
