@@ -296,7 +296,7 @@ mod tests {
         let broker = EmbeddedBroker::start(&[("orders", NonZeroU16::MIN)]).unwrap();
         let kafka = KafkaSettings::new(broker.bootstrap_servers(), None, &[]).unwrap();
         let (published, metrics) = (Arc::new(Published::default()), Metrics::new().unwrap());
-        let installer = Installer::new(&kafka, Arc::clone(&published), None, metrics.clone()).unwrap();
+        let installer = Installer::new(&kafka, Vec::new(), Arc::clone(&published), None, metrics.clone()).unwrap();
         let mut installer = installer.with_adopt_timeout(Duration::from_millis(1));
         installer.begin_with(RouteMapVersion::EMBEDDED, &map("first")).unwrap();
         // It waits for Kafka's answer about its partitions, and looks for no other map meanwhile.
