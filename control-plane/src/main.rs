@@ -31,8 +31,8 @@ On its one port it serves
 
 There is no authentication yet: listen where only operators and engines can reach it.
 
-Exit codes: 0 stopped by SIGTERM or SIGINT; 1 the store or the map to start with can't be used; 2 wrong usage;
-3 the address can't be listened on.";
+Exit codes: 0 stopped by SIGTERM or SIGINT; 1 failed: the store, the map to start with or the address can't be used;
+2 wrong usage. They are those of `veltrix`.";
 
 /// Validates, stores and hands out RouteMaps: every engine switches to a new one, or none does.
 #[derive(Parser)]
@@ -101,7 +101,7 @@ async fn run(settings: Settings) -> Result<(), u8> {
     };
     let failed = |error: std::io::Error| {
         error!(address = %settings.listen, %error, "can't listen; give another --listen, or stop what listens there");
-        3
+        1
     };
     // Signals first: one that comes while the store is being opened must not be lost.
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;

@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use veltrix_route_table::RouteMapVersion;
+use veltrix_route_table::{Compiler, RouteMapVersion};
 
 /// Why an engine could not start or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ pub enum EngineError {
 pub struct NeededTopic {
     /// Its name.
     pub name: String,
-    /// The flag that gives it.
+    /// The flag that gives it, or what else names it.
     pub flag: &'static str,
 }
 
@@ -216,7 +216,11 @@ impl Engine {
         installer: &Arc<Mutex<Installer>>,
         shutdown: &CancellationToken,
     ) -> Result<bool, EngineError> {
-        let needed = needed_topics(&self.config);
+        let mut needed = needed_topics(&self.config);
+        let is_on_disk = self.state.last_known_good.as_ref().is_some_and(|store| store.load().is_some());
+        if self.config.control_plane.is_none() && !is_on_disk {
+            needed.extend(embedded_topics()?);
+        }
         loop {
             let (installer, names) = (Arc::clone(installer), needed.clone());
             let ask = move || {
@@ -361,6 +365,13 @@ fn needed_topics(config: &Config) -> Vec<NeededTopic> {
     let sources = config.sources.iter().map(|name| NeededTopic { name: name.clone(), flag: "--source" });
     let dead_letters = NeededTopic { name: config.dead_letter_topic.clone(), flag: "--dead-letter-topic" };
     sources.chain([dead_letters]).collect()
+}
+
+/// Where the map in the binary delivers to. Nobody has asked for them when it was built, unlike those of a map that was applied.
+fn embedded_topics() -> Result<Vec<NeededTopic>, EngineError> {
+    let table = Compiler::new().compile(EMBEDDED_ROUTES).map_err(|refused| EngineError::Embedded(refused.into()))?;
+    let flag = "of the RouteMap in the binary, which is for use without --control-plane";
+    Ok(table.destinations().map(|destination| NeededTopic { name: destination.topic.to_owned(), flag }).collect())
 }
 
 /// Begins with what this machine has: the last known good map, or, where there is no control plane to wait for, the binary's.
