@@ -20,8 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit status: 0 stopped with nothing left to do, 1 failed or stopped with events left that are repeated, 2 wrong usage, 130 stopped at once by a second signal."
-    after_help = "Exit status: 0 stopped in order, 1 failed, for example because the --listen address is taken, 2 wrong usage, 130 stopped at once by a second signal."
+    after_help = "Exit status: 0 stopped with nothing left to do, 1 failed (also: the --listen address is taken) or stopped with events left that are repeated, 2 wrong usage, 130 stopped at once by a second signal."
 )]
 struct Cli {
     #[command(subcommand)]
