@@ -374,7 +374,8 @@ impl Fleet {
         (storm.start(CancellationToken::new()).unwrap(), reader)
     }
 
-    /// Waits until the group has committed every event of the source: nothing is left to do, and nothing was passed over.
+    /// Waits until the group has committed every event of the source: nothing is left to do, and nothing was passed over. A broker
+    /// that is still setting up the group's coordinator is asked again.
     pub(crate) fn wait_until_committed(&self) {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.bootstrap())
@@ -388,11 +389,11 @@ impl Fleet {
             (0..i32::from(self.partitions)).for_each(|partition| {
                 list.add_partition(&source, partition);
             });
-            let committed = consumer.committed_offsets(list, timeout).unwrap();
+            let committed = consumer.committed_offsets(list, timeout);
             let is_done = |partition: i32| {
                 let (_, end) = consumer.fetch_watermarks(&source, partition, timeout).unwrap();
-                let element = committed.find_partition(&source, partition).unwrap();
-                end == 0 || element.offset() == Offset::Offset(end)
+                let element = committed.as_ref().ok().and_then(|list| list.find_partition(&source, partition));
+                end == 0 || element.is_some_and(|element| element.offset() == Offset::Offset(end))
             };
             if (0..i32::from(self.partitions)).all(is_done) {
                 return;
