@@ -4,14 +4,23 @@
 //! its types. All memory is kept from compile to compile, so that a stream of updates of the same size allocates next to nothing.
 
 use crate::condition::ConditionIndex;
+use crate::condition::range;
 use crate::decode::Decoder;
+use crate::decode::Wish;
 use crate::fault::{Fault, Reason, Refused};
+use crate::fields::{FieldIndex, PlanIndex};
+use crate::key_index::Payload;
 use crate::table::{Candidate, DestinationIndex, KeyKind, PrefixLength, RouteIndex, RouteTable, Slot, Text};
+use crate::value::cidr::Block;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use prost::Message as _;
 use std::hash::{BuildHasher, Hasher};
 use veltrix_proto::v1::RouteMap;
+
+mod groups;
+
+use groups::{AccessKey, GroupScratch, group};
 
 /// Compiles RouteMaps, one after the other, into memory that is used again and again.
 #[derive(Debug, Default)]
@@ -77,6 +86,11 @@ pub(crate) struct Scratch {
     pub(crate) fan_out: Vec<DestinationIndex>,
     pub(crate) postings: Vec<Posting>,
     pub(crate) any: Vec<(u32, Candidate)>,
+    /// Which fields the tree that is being read asks for.
+    pub(crate) wishes: Vec<Wish>,
+    pub(crate) wished: Vec<FieldIndex>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) groups: GroupScratch,
     pub(crate) destinations: Interned,
     pub(crate) topics: Interned,
     pub(crate) source_topics: Interned,
@@ -87,9 +101,12 @@ pub(crate) struct Scratch {
     pub(crate) spellings: Interned,
     pub(crate) spelled: Vec<Spelling>,
     pub(crate) fan_outs: Interned,
+    pub(crate) fields: Interned,
+    pub(crate) plans: Interned,
     pub(crate) tenant_ids: Vec<Text>,
     pub(crate) source_topic_texts: Vec<Text>,
     keys: Vec<Key>,
+    placed: Vec<Candidate>,
     keys_by_text: Interned,
     lengths: Vec<(u32, PrefixLength)>,
 }
@@ -124,7 +141,8 @@ pub(crate) struct Posting {
 struct Key {
     space: u32,
     text: Text,
-    candidate: Candidate,
+    /// What it leads to; at first the only candidate.
+    payload: Payload,
     count: u32,
     /// The run of candidates of a key that has several, and how many of them are in place.
     first: u32,
@@ -182,6 +200,10 @@ impl Interned {
         self.seen.insert_unique(hash, (hash, index as u32), |(hash, _)| *hash);
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.seen.clear();
+    }
+
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         self.seen.find(hash, |(other, index)| *other == hash && is_it(*index)).map(|(_, index)| *index)
     }
@@ -214,6 +236,8 @@ impl Scratch {
         self.keys.clear();
         self.lengths.clear();
         self.spelled.clear();
+        self.wishes.clear();
+        self.groups.clear();
         for interned in [
             &mut self.destinations,
             &mut self.topics,
@@ -224,9 +248,11 @@ impl Scratch {
             &mut self.predicates,
             &mut self.spellings,
             &mut self.fan_outs,
+            &mut self.fields,
+            &mut self.plans,
             &mut self.keys_by_text,
         ] {
-            interned.seen.clear();
+            interned.clear();
         }
     }
 }
@@ -234,16 +260,17 @@ impl Scratch {
 /// Builds the indexes: every posting under its key, the routes of any type per slot, and where each slot's things are.
 fn file_by_type(table: &mut RouteTable, scratch: &mut Scratch) {
     gather_keys(scratch);
-    table.types.reset(scratch.keys.len());
-    place_candidates(table, scratch);
-    for key in &scratch.keys {
-        let payload = match key.count {
-            1 => key.candidate.payload(),
-            count => Candidate::payload_of_many(key.first, count),
-        };
-        table.types.insert(key.space, key.text.bytes_of(&scratch.texts), payload);
-    }
+    place_candidates(scratch);
+    lead_keys(table, scratch);
     describe_slots(table, scratch);
+    table.types.reset(scratch.keys.len() + scratch.groups.keys.len());
+    for key in &scratch.keys {
+        table.types.insert(key.space, key.text.bytes_of(&scratch.texts), key.payload);
+    }
+    for AccessKey { space, text, payload } in &scratch.groups.keys {
+        table.types.insert(*space, text.bytes_of(&table.texts), *payload);
+    }
+    table.readers += 1 + table.conditions.element_depth as usize;
     table.slot_by_tenant.reset(scratch.tenant_ids.len());
     for (slot, id) in (1..).zip(&scratch.tenant_ids) {
         table.slot_by_tenant.insert(0, id.bytes_of(&scratch.texts), [slot, 0, 0]);
@@ -278,7 +305,8 @@ fn gather_keys(scratch: &mut Scratch) {
             }
             Err(new) => {
                 posting.key = new;
-                keys.push(Key { space, text: key_text, candidate, count: 1, first: 0, placed: 0 });
+                let payload = candidate.payload();
+                keys.push(Key { space, text: key_text, payload, count: 1, first: 0, placed: 0 });
             }
         }
         if space & 1 == KeyKind::Prefix as u32
@@ -290,21 +318,34 @@ fn gather_keys(scratch: &mut Scratch) {
 }
 
 /// Lays the candidates of keys with several of them side by side, in the order of the map.
-fn place_candidates(table: &mut RouteTable, scratch: &mut Scratch) {
+fn place_candidates(scratch: &mut Scratch) {
     let mut total = 0;
     for key in scratch.keys.iter_mut().filter(|key| key.count > 1) {
         key.first = total;
         total += key.count;
     }
     let vacant = Candidate { route: RouteIndex(0), condition: ConditionIndex::ALWAYS, fan_out: 0 };
-    table.candidates.resize(total as usize, vacant);
+    scratch.placed.clear();
+    scratch.placed.resize(total as usize, vacant);
     for posting in &scratch.postings {
         let Some(key) = scratch.keys.get_mut(posting.key as usize).filter(|key| key.count > 1) else { continue };
-        if let Some(place) = table.candidates.get_mut((key.first + key.placed) as usize) {
+        if let Some(place) = scratch.placed.get_mut((key.first + key.placed) as usize) {
             *place = posting.candidate;
             key.placed += 1;
         }
     }
+}
+
+/// Finds what each key leads to.
+fn lead_keys(table: &mut RouteTable, scratch: &mut Scratch) {
+    let mut keys = std::mem::take(&mut scratch.keys);
+    let placed = std::mem::take(&mut scratch.placed);
+    for key in &mut keys {
+        if key.count > 1 {
+            key.payload = group(table, scratch, placed.get(range(key.first, key.count)).unwrap_or_default());
+        }
+    }
+    (scratch.keys, scratch.placed) = (keys, placed);
 }
 
 fn describe_slots(table: &mut RouteTable, scratch: &mut Scratch) {
@@ -326,13 +367,63 @@ fn describe_slots(table: &mut RouteTable, scratch: &mut Scratch) {
         }
     }
     // Slots come one after the other, so each one's routes for any type stand side by side.
-    for (slot, candidate) in &scratch.any {
-        if let Some(slot) = table.slots.get_mut(*slot as usize) {
-            if slot.any == 0 {
-                slot.first_any = table.candidates.len() as u32;
-            }
-            slot.any += 1;
-            table.candidates.push(*candidate);
+    let any = std::mem::take(&mut scratch.any);
+    for of_slot in any.chunk_by(|(a, _), (b, _)| a == b) {
+        scratch.placed.clear();
+        scratch.placed.extend(of_slot.iter().map(|(_, candidate)| *candidate));
+        let placed = std::mem::take(&mut scratch.placed);
+        let payload = group(table, scratch, &placed);
+        scratch.placed = placed;
+        if let Some(slot) = of_slot.first().and_then(|(slot, _)| table.slots.get_mut(*slot as usize)) {
+            slot.any = Some(payload);
         }
+    }
+    scratch.any = any;
+}
+
+/// The number of the field whose names were added last to those of the table; one that is there already leaves none behind. `Err`:
+/// it is new.
+pub(crate) fn intern_field(
+    table: &mut RouteTable,
+    known: &mut Interned,
+    first_name: usize,
+    through_arrays: bool,
+    dots: u32,
+) -> Result<FieldIndex, FieldIndex> {
+    let RouteTable { fields, texts, .. } = table;
+    let names = fields.names.get(first_name..).unwrap_or_default();
+    let hash = hash_of(|hasher| {
+        hasher.write_u8(u8::from(through_arrays));
+        hasher.write_u32(dots);
+        for name in names {
+            hasher.write_u32(name.len);
+            hasher.write(name.bytes_of(texts));
+        }
+    });
+    let same = |index: u32| {
+        fields.rows.get(index as usize).is_some_and(|row| {
+            let known = fields.names_of(row);
+            (row.through_arrays, row.dots) == (through_arrays, dots)
+                && known.len() == names.len()
+                && known.iter().zip(names).all(|(a, b)| a.of(texts) == b.of(texts))
+        })
+    };
+    match known.find_or_add(hash, fields.rows.len(), same) {
+        Ok(known) => {
+            fields.names.truncate(first_name);
+            Ok(FieldIndex(known))
+        }
+        Err(_) => Err(fields.add(first_name, through_arrays, dots)),
+    }
+}
+
+/// The plan for fields that are ascending and different from each other.
+pub(crate) fn plan_for(table: &mut RouteTable, plans: &mut Interned, wished: &[FieldIndex]) -> PlanIndex {
+    let hash = hash_of(|hasher| wished.iter().for_each(|field| hasher.write_u32(field.0)));
+    let fields = &mut table.fields;
+    let same = |index: u32| fields.of_plan(PlanIndex(index)) == wished;
+    match plans.find_or_add(hash, fields.plans(), same) {
+        Ok(known) => PlanIndex(known),
+        Err(_) => fields.plan(&table.texts, wished),
     }
 }

@@ -1,7 +1,7 @@
 //! What routing one event yields, and the memory that routing needs for it.
 
-use crate::condition::Truth;
-use crate::table::{DestinationIndex, RouteIndex, Unmatched, Unreadable};
+use crate::evaluate::Memory;
+use crate::table::{DestinationIndex, RouteIndex, RouteTable, Unmatched, Unreadable};
 
 /// Who gets an event. Made once per thread and reused for every event and every table.
 #[derive(Debug)]
@@ -11,7 +11,9 @@ pub struct Deliveries {
     pub(crate) undecided: Option<RouteIndex>,
     /// Per destination: where it stands in `list`, if its mark is of this event.
     pub(crate) listed: Vec<Listed>,
-    pub(crate) memo: Memo,
+    /// Tells this event's entries from those of events before it, so that nothing has to be wiped in between.
+    pub(crate) mark: u32,
+    pub(crate) memory: Memory,
 }
 
 /// One event for one destination.
@@ -40,36 +42,21 @@ const NOBODY: Verdict = Verdict::Unmatched(Unmatched::Drop);
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Listed {
-    mark: u32,
-    at: u32,
-}
-
-/// What predicates yielded for this event. A mark tells this event's entries from those of events before it, so that nothing
-/// has to be wiped in between.
-#[derive(Debug, Default)]
-pub(crate) struct Memo {
-    mark: u32,
-    truths: Vec<(u32, Truth)>,
-}
-
-impl Memo {
-    #[inline]
-    pub(crate) fn get_or(&mut self, predicate: u32, test: impl FnOnce() -> Truth) -> Truth {
-        match self.truths.get_mut(predicate as usize) {
-            Some((mark, truth)) if *mark == self.mark => *truth,
-            Some(entry) => {
-                *entry = (self.mark, test());
-                entry.1
-            }
-            None => test(),
-        }
-    }
+    pub(crate) mark: u32,
+    pub(crate) at: u32,
 }
 
 impl Deliveries {
     /// Empty; grows to what the tables need that it is used with.
     pub fn new() -> Self {
-        Deliveries { list: Vec::new(), verdict: NOBODY, undecided: None, listed: Vec::new(), memo: Memo::default() }
+        Deliveries {
+            list: Vec::new(),
+            verdict: NOBODY,
+            undecided: None,
+            listed: Vec::new(),
+            mark: 0,
+            memory: Memory::default(),
+        }
     }
 
     /// The deliveries, each destination once.
@@ -87,46 +74,63 @@ impl Deliveries {
         self.undecided
     }
 
-    /// Forgets the event before. Allocates only when a table has more destinations or predicates than any before.
+    /// Forgets the event before. Allocates only when a table needs more than any before.
     #[inline]
-    pub(crate) fn begin(&mut self, destinations: usize, predicates: usize) {
+    pub(crate) fn begin(&mut self, table: &RouteTable) {
         self.list.clear();
         self.verdict = NOBODY;
         self.undecided = None;
-        if self.listed.len() < destinations || self.memo.truths.len() < predicates || self.memo.mark == u32::MAX {
-            self.regrow(destinations, predicates);
+        self.memory.begin(table.readers);
+        if self.listed.len() < table.destinations.len() || self.mark == u32::MAX {
+            self.regrow(table.destinations.len());
         }
-        self.memo.mark += 1;
+        self.mark += 1;
     }
 
     #[cold]
-    fn regrow(&mut self, destinations: usize, predicates: usize) {
-        self.memo.mark = 0;
-        let (destinations, predicates) = (destinations.max(self.listed.len()), predicates.max(self.memo.truths.len()));
+    fn regrow(&mut self, destinations: usize) {
+        self.mark = 0;
+        let destinations = destinations.max(self.listed.len());
         self.listed.clear();
         self.listed.resize(destinations, Listed::default());
         self.list.reserve(destinations);
-        self.memo.truths.clear();
-        self.memo.truths.resize(predicates, (0, Truth::False));
-    }
-
-    #[inline]
-    pub(crate) fn add(&mut self, destination: DestinationIndex, route: RouteIndex) {
-        let delivery = Delivery { destination, route: Some(route) };
-        let Some(listed) = self.listed.get_mut(usize::from(destination.0)) else { return };
-        if listed.mark == self.memo.mark {
-            if let Some(earlier) = self.list.get_mut(listed.at as usize) {
-                earlier.route = earlier.route.min(Some(route));
-            }
-            return;
-        }
-        *listed = Listed { mark: self.memo.mark, at: self.list.len() as u32 };
-        self.list.push(delivery);
     }
 }
 
 impl Default for Deliveries {
     fn default() -> Self {
         Deliveries::new()
+    }
+}
+
+/// Which routes an event matches. Made once per thread and reused for every event and every table.
+#[derive(Debug, Default)]
+pub struct Matches {
+    pub(crate) routes: Vec<RouteIndex>,
+    pub(crate) undecided: Vec<RouteIndex>,
+    pub(crate) memory: Memory,
+}
+
+impl Matches {
+    /// Empty; grows to what the tables need that it is used with.
+    pub fn new() -> Self {
+        Matches::default()
+    }
+
+    /// The routes whose condition is true, in the order of the map.
+    pub fn routes(&self) -> &[RouteIndex] {
+        &self.routes
+    }
+
+    /// The routes whose condition is absent, in the order of the map.
+    pub fn undecided(&self) -> &[RouteIndex] {
+        &self.undecided
+    }
+
+    #[inline]
+    pub(crate) fn begin(&mut self, table: &RouteTable) {
+        self.routes.clear();
+        self.undecided.clear();
+        self.memory.begin(table.readers);
     }
 }

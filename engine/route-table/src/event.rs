@@ -10,6 +10,16 @@ pub trait Event {
 
     /// The last header of this name.
     fn header(&self, name: &str) -> Value<'_>;
+
+    /// The payload; `None` for a record that has none, such as one that marks its key as deleted.
+    fn payload(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// When the record was made: milliseconds since 1970-01-01T00:00:00Z.
+    fn timestamp(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// What an event has at some place. Missing is not empty, and null is neither.

@@ -1,6 +1,8 @@
 //! Why a RouteMap was refused.
 
 use crate::limits::Limit;
+use crate::value::cidr::BadBlock;
+use crate::value::wildcard::BadPattern;
 
 /// Every reason that a map was refused, not just the first: an operator mends them in one pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +89,30 @@ pub enum Fault {
     PartNotAllowed { part: &'static str, instead: &'static str },
     #[error("on_missing has no meaning for `exists`, which says itself what a missing attribute is; remove it")]
     OnMissingOfExists,
+    #[error("on_other_type has no meaning for `exists` and `types`, which are about values of every type; remove it")]
+    OnOtherTypeOfAnyType,
+    #[error(
+        "on_other_type has no meaning for a field through arrays, of which a value that is no array is an element; remove it"
+    )]
+    OnOtherTypeThroughArrays,
+    #[error("dotted is for fields through arrays; set through_arrays, too, or remove it")]
+    DottedWithoutArrays,
+    #[error("ignore_case has no meaning for this test, which compares no letters; remove it")]
+    WithoutCase,
+    #[error("there are not so many `any_element` around this: outwards is {outwards}, and 0 is the innermost")]
+    NoSuchElement { outwards: u32 },
+    #[error("`{text}` is no number as JSON writes them, such as -12.5 or 1e6")]
+    NotANumber { text: String },
+    #[error(transparent)]
+    Wildcard(BadPattern),
+    #[error(transparent)]
+    Cidr(BadBlock),
+    #[error("bounds must be numbers or texts, both of one type")]
+    BoundsOfTypes,
+    #[error("no value is within these bounds")]
+    EmptyRange,
+    #[error("this {language} can't be a condition:\n{error}")]
+    Text { language: &'static str, error: String },
 }
 
 /// How bytes can fail to be protobuf.

@@ -53,23 +53,34 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+pub mod cel;
 mod compile;
 mod condition;
 mod decode;
 mod deliveries;
+mod evaluate;
 mod event;
+pub mod event_pattern;
 mod fault;
+mod fields;
+mod group;
+// Public for their benchmarks and fuzz targets only, and no part of what the crate promises.
+#[doc(hidden)]
+pub mod json;
 mod key_index;
 pub mod limits;
+mod predicate;
 mod prefetch;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod table;
+#[doc(hidden)]
+pub mod value;
 mod version;
 mod wire;
 
 pub use compile::{Compiler, compile};
-pub use deliveries::{Deliveries, Delivery, Verdict};
+pub use deliveries::{Deliveries, Delivery, Matches, Verdict};
 pub use event::{Event, Value};
 pub use fault::{Fault, Reason, Refused, WireFault};
 pub use limits::Usage;

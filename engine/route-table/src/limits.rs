@@ -4,11 +4,10 @@
 //! list, and each engine tells the control plane its own.
 //!
 //! They also bound memory, which the bytes of a map alone do not: 256 MiB could hold 45 million types of four letters. Besides its
-//! text, a type takes up to 96 bytes of a table and 250 while the table is compiled, a predicate 84 and 180, a value of an `in` 28
-//! (`tests/allocations.rs` holds this). As measured, a map with 4,000,000 types makes a table of 348 MiB and takes 797 MiB to
-//! compile; 4,000,000 different predicates 176 and 564; 8,000,000 values 128 and 128. With all of that in one map, and the rest of its
-//! bytes spent on texts, routes and lists of destinations, a table comes to about 1 GiB, and to 2 GiB while it is compiled. Who
-//! changes such a map holds another such table meanwhile: the one in force.
+//! text, a type takes up to 96 bytes of a table and 250 while the table is compiled, a predicate 140 and 290, a value of an `in` 28
+//! (`tests/allocations.rs` holds this). With 4,000,000 types, as many different predicates and 8,000,000 values in one map that is
+//! 1.1 GiB, and 2.2 GiB while it is compiled, besides its texts. Who changes such a map holds another such table meanwhile: the one in
+//! force.
 
 /// A bound on something in a RouteMap.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,13 +41,20 @@ limits! {
     CONDITION_NODES = "condition_nodes", 4_000_000, "predicates, alls, anys and nots of all conditions of a map";
     VALUES = "values", 8_000_000, "values of the `in`s of a map, those of equal predicates once";
     HEADER_NAMES = "header_names", 1_024, "different headers that the conditions of a map ask for";
+    FIELDS = "fields", 65_536, "different places of payloads that the conditions of a map ask for";
     TYPES_PER_ROUTE = "types_per_route", 10_000, "exact event types and prefixes of one route";
     DESTINATIONS_PER_ROUTE = "destinations_per_route", 256, "destinations of one route";
     CONDITION_DEPTH = "condition_depth", 32, "nesting of one route's condition";
     CONDITION_NODES_PER_ROUTE = "condition_nodes_per_route", 4_096, "predicates, alls, anys and nots of one route's condition";
-    VALUES_PER_IN = "values_per_in", 10_000, "values of one `in`";
+    ELEMENT_DEPTH = "element_depth", 8, "`any_element`s within each other";
+    FIELD_NAMES = "field_names", 32, "names that lead to one field";
+    DOTTED_NAMES = "dotted_names", 7, "names of a field that may be spelled with dots";
+    FIELD_NAME_BYTES = "field_name_bytes", 1_024, "bytes of a field's name";
+    VALUES_PER_IN = "values_per_in", 10_000, "values of one `in`, or blocks of one `cidr`";
     LABELS_PER_TENANT = "labels_per_tenant", 64, "labels of one tenant";
     ID_BYTES = "id_bytes", 255, "bytes of an id, a name, a label, a header name or an event type";
+    CEL_BYTES = "cel_bytes", 64 << 10, "bytes of a condition that is written as CEL";
+    CEL_DEPTH = "cel_depth", 64, "nesting of a condition that is written as CEL";
     LITERAL_BYTES = "literal_bytes", 4_096, "bytes of a value that a predicate compares with";
 }
 

@@ -3,9 +3,13 @@
 //! Start at [`RouteTable::route`]. A *slot* holds the routes of one tenant; slot 0 those for every tenant. An event meets slot 0
 //! and its tenant's, and in each: the routes of its exact type, those of each prefix of its type, and those for any type.
 
-use crate::condition::{ConditionIndex, Conditions, Facts, Truth, range};
-use crate::deliveries::{Deliveries, Delivery, Verdict};
+use crate::condition::{ConditionIndex, Conditions, Truth, range};
+use crate::deliveries::{Deliveries, Delivery, Listed, Matches, Verdict};
+use crate::evaluate::{Evaluation, Facts, Work};
 use crate::event::{Event, Value};
+use crate::fields::Fields;
+use crate::group::{GroupIndex, Groups, Sink};
+use crate::json;
 use crate::key_index::{KeyIndex, Payload};
 use crate::limits::Usage;
 
@@ -21,6 +25,10 @@ pub struct RouteTable {
     pub(crate) fan_outs: Vec<FanOut>,
     pub(crate) fan_out_destinations: Vec<DestinationIndex>,
     pub(crate) conditions: Conditions,
+    pub(crate) fields: Fields,
+    pub(crate) groups: Groups,
+    /// How many readers of payloads an event can need at once.
+    pub(crate) readers: usize,
     pub(crate) sources: Vec<SourceRule>,
     pub(crate) source_by_topic: KeyIndex,
     pub(crate) slots: Vec<Slot>,
@@ -102,9 +110,8 @@ pub(crate) struct Slot {
     /// A run of `prefix_lengths`, ascending.
     pub(crate) first_prefix_length: u32,
     pub(crate) prefix_lengths: u32,
-    /// The routes for any type: a run of `candidates`.
-    pub(crate) first_any: u32,
-    pub(crate) any: u32,
+    /// The routes for any type.
+    pub(crate) any: Option<Payload>,
 }
 
 /// How long some prefixes of a slot are, and the byte that ends them: `hunt.clue.` is looked up only for types that have a `.`
@@ -126,6 +133,8 @@ pub(crate) struct Candidate {
 impl Candidate {
     /// Stands where a fan-out's number would, and says that the payload is a run of `candidates` instead.
     const MANY: u32 = u32::MAX;
+    /// Says that it is a group.
+    const GROUP: u32 = u32::MAX - 1;
 
     pub(crate) fn payload(self) -> Payload {
         [self.route.0, self.condition.0, self.fan_out]
@@ -133,6 +142,10 @@ impl Candidate {
 
     pub(crate) fn payload_of_many(first: u32, count: u32) -> Payload {
         [first, count, Candidate::MANY]
+    }
+
+    pub(crate) fn payload_of_group(group: GroupIndex) -> Payload {
+        [group.0, 0, Candidate::GROUP]
     }
 }
 
@@ -161,6 +174,13 @@ impl DestinationIndex {
 /// Place of a route in one table, in the order of the map; meaningless in any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteIndex(pub(crate) u32);
+
+impl RouteIndex {
+    /// The route's place among those of the map; those of its tenants follow its own.
+    pub fn get(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// A destination as the map declares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,13 +221,16 @@ const PREFETCH_FROM_BYTES: usize = 1 << 20;
 impl RouteTable {
     /// Whether [`RouteTable::prefetch`] pays for this table: a small one is in the cache anyway.
     pub fn wants_prefetch(&self) -> bool {
-        self.types.memory_bytes() > PREFETCH_FROM_BYTES
+        self.types.memory_bytes() > PREFETCH_FROM_BYTES || self.fields.plans() > 0
     }
 
     /// Starts to load what [`RouteTable::route`] will read for `event`. Called for some events ahead, it lets their waits for memory
     /// run side by side; it changes no answer.
     #[inline]
     pub fn prefetch<E: Event + ?Sized>(&self, event: &E) {
+        if self.fields.plans() > 0 {
+            json::prefetch(event.payload().unwrap_or_default());
+        }
         let Some(rule) = self.source_rule(event.topic()) else { return };
         let Some(event_type) = rule.event_type.of(&self.texts, event).bytes() else { return };
         self.prefetch_in_slot(0, event_type);
@@ -226,26 +249,57 @@ impl RouteTable {
     /// Who gets `event`: fills `out`. Allocates nothing once `out` has met a table of this size, and can't fail.
     #[inline]
     pub fn route<E: Event + ?Sized>(&self, event: &E, out: &mut Deliveries) {
-        out.begin(self.destinations.len(), self.conditions.predicates.len());
-        let Some(rule) = self.source_rule(event.topic()) else { return };
-        let event_type = match rule.event_type.of(&self.texts, event) {
-            Value::Missing | Value::Null => return out.verdict = Verdict::Unreadable(Unreadable::TypeMissing),
-            Value::Bytes([]) => return out.verdict = Verdict::Unreadable(Unreadable::TypeEmpty),
-            Value::Bytes(bytes) => bytes,
-        };
-        let facts = Facts { event, event_type, tenant: rule.tenant };
-        self.route_in_slot(0, &facts, out);
-        if let Some(slot) = self.slot_of_tenant(rule, event) {
-            self.route_in_slot(slot, &facts, out);
+        out.begin(self);
+        let Deliveries { list, listed, mark, undecided, memory, verdict } = out;
+        let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided };
+        match self.ask(event, memory.all(), &mut sink) {
+            Ok(()) => {}
+            Err(reason) => return *verdict = Verdict::Unreadable(reason),
         }
-        out.verdict = if !out.list.is_empty() || out.undecided.is_some() {
+        *verdict = if !list.is_empty() || undecided.is_some() {
             Verdict::Routed
         } else {
             if let Unmatched::Destination(destination) = self.unmatched {
-                out.list.push(Delivery { destination, route: None });
+                list.push(Delivery { destination, route: None });
             }
             Verdict::Unmatched(self.unmatched)
         };
+    }
+
+    /// Which routes `event` matches, whatever their destinations: fills `out`. Allocates nothing once `out` has met a table of this
+    /// size and as many matches, and can't fail.
+    ///
+    /// # Errors
+    /// The event's type can't be told, so that no route could be asked.
+    pub fn matches<E: Event + ?Sized>(&self, event: &E, out: &mut Matches) -> Result<(), Unreadable> {
+        out.begin(self);
+        let Matches { routes, undecided, memory } = out;
+        self.ask(event, memory.all(), &mut Matching { routes, undecided })?;
+        for list in [routes, undecided] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        Ok(())
+    }
+
+    /// Asks all routes that may want `event`.
+    #[inline]
+    fn ask<E: Event + ?Sized, S: Sink>(&self, event: &E, mut work: Work<'_>, out: &mut S) -> Result<(), Unreadable> {
+        let Some(rule) = self.source_rule(event.topic()) else { return Ok(()) };
+        let event_type = match rule.event_type.of(&self.texts, event) {
+            Value::Missing | Value::Null => return Err(Unreadable::TypeMissing),
+            Value::Bytes([]) => return Err(Unreadable::TypeEmpty),
+            Value::Bytes(bytes) => bytes,
+        };
+        let payload = event.payload().unwrap_or_default();
+        let facts = Facts { event, event_type, payload, tenant: rule.tenant };
+        let evaluation =
+            Evaluation { conditions: &self.conditions, fields: &self.fields, texts: &self.texts, facts: &facts };
+        self.route_in_slot(0, &evaluation, work.again(), out);
+        if let Some(slot) = self.slot_of_tenant(rule, event) {
+            self.route_in_slot(slot, &evaluation, work, out);
+        }
+        Ok(())
     }
 
     /// The slot of the event's tenant, if the map names that tenant.
@@ -259,13 +313,19 @@ impl RouteTable {
     }
 
     #[inline]
-    fn route_in_slot<E: Event + ?Sized>(&self, slot: u32, facts: &Facts<'_, E>, out: &mut Deliveries) {
+    fn route_in_slot<E: Event + ?Sized, S: Sink>(
+        &self,
+        slot: u32,
+        evaluation: &Evaluation<'_, E>,
+        mut work: Work<'_>,
+        out: &mut S,
+    ) {
         let Some(row) = self.slots.get(slot as usize) else { return };
-        let event_type = facts.event_type;
+        let event_type = evaluation.facts.event_type;
         if row.has_exact
             && let Some(found) = self.types.get(space(slot, KeyKind::Exact), event_type)
         {
-            self.consider(found, facts, out);
+            self.consider(found, evaluation, work.again(), out);
         }
         let lengths = self.prefix_lengths.get(range(row.first_prefix_length, row.prefix_lengths)).unwrap_or_default();
         for prefix in lengths {
@@ -273,46 +333,51 @@ impl RouteTable {
             if start.last() == Some(&prefix.last)
                 && let Some(found) = self.types.get(space(slot, KeyKind::Prefix), start)
             {
-                self.consider(found, facts, out);
+                self.consider(found, evaluation, work.again(), out);
             }
         }
-        for candidate in self.candidates.get(range(row.first_any, row.any)).unwrap_or_default() {
-            self.decide(*candidate, facts, out);
+        if let Some(any) = row.any {
+            self.consider(any, evaluation, work, out);
+        }
+    }
+
+    /// Decides what a key of the index leads to.
+    #[inline]
+    pub(crate) fn consider<E: Event + ?Sized, S: Sink>(
+        &self,
+        found: Payload,
+        evaluation: &Evaluation<'_, E>,
+        mut work: Work<'_>,
+        out: &mut S,
+    ) {
+        let [first, second, third] = found;
+        match third {
+            Candidate::MANY => {
+                for candidate in self.candidates.get(range(first, second)).unwrap_or_default() {
+                    self.decide(*candidate, evaluation, work.again(), out);
+                }
+            }
+            Candidate::GROUP => self.decide_group(GroupIndex(first), evaluation, work, out),
+            fan_out => {
+                let (route, condition) = (RouteIndex(first), ConditionIndex(second));
+                self.decide(Candidate { route, condition, fan_out }, evaluation, work, out);
+            }
         }
     }
 
     #[inline]
-    fn consider<E: Event + ?Sized>(&self, found: Payload, facts: &Facts<'_, E>, out: &mut Deliveries) {
-        let [route, condition, fan_out] = found;
-        if fan_out != Candidate::MANY {
-            let (route, condition) = (RouteIndex(route), ConditionIndex(condition));
-            return self.decide(Candidate { route, condition, fan_out }, facts, out);
-        }
-        for candidate in self.candidates.get(range(route, condition)).unwrap_or_default() {
-            self.decide(*candidate, facts, out);
-        }
-    }
-
-    #[inline]
-    fn decide<E: Event + ?Sized>(&self, candidate: Candidate, facts: &Facts<'_, E>, out: &mut Deliveries) {
-        if candidate.condition != ConditionIndex::ALWAYS {
-            match self.conditions.evaluate(&self.texts, candidate.condition.0, facts, &mut out.memo) {
-                Truth::True => {}
-                Truth::False => return,
-                Truth::Absent => return self.note_absent(candidate.route, out),
-            }
-        }
-        let FanOut { first, count } = self.fan_outs.get(candidate.fan_out as usize).copied().unwrap_or_default();
-        for destination in self.fan_out_destinations.get(range(first, count)).unwrap_or_default() {
-            out.add(*destination, candidate.route);
-        }
-    }
-
-    #[cold]
-    fn note_absent(&self, route: RouteIndex, out: &mut Deliveries) {
-        if self.routes.get(route.0 as usize).is_some_and(|row| row.dead_letter_if_absent) {
-            out.undecided = Some(out.undecided.map_or(route, |earlier| earlier.min(route)));
-        }
+    fn decide<E: Event + ?Sized, S: Sink>(
+        &self,
+        candidate: Candidate,
+        evaluation: &Evaluation<'_, E>,
+        work: Work<'_>,
+        out: &mut S,
+    ) {
+        let truth = match candidate.condition {
+            ConditionIndex::ALWAYS => Truth::True,
+            ConditionIndex(root) => evaluation.condition(root, work.readers, work.buffers),
+        };
+        out.decided(candidate, truth);
     }
 
     /// The rule of a topic; the first one is that of topics which the map does not name.
@@ -371,6 +436,8 @@ impl RouteTable {
             + self.fan_outs.capacity() * size_of::<FanOut>()
             + self.fan_out_destinations.capacity() * size_of::<DestinationIndex>()
             + self.conditions.memory_bytes()
+            + self.fields.memory_bytes()
+            + self.groups.memory_bytes()
             + self.sources.capacity() * size_of::<SourceRule>()
             + self.slots.capacity() * size_of::<Slot>()
             + self.prefix_lengths.capacity() * size_of::<PrefixLength>()
@@ -391,6 +458,9 @@ impl RouteTable {
             fan_outs: Vec::new(),
             fan_out_destinations: Vec::new(),
             conditions: Conditions::default(),
+            fields: Fields::default(),
+            groups: Groups::default(),
+            readers: 0,
             sources: Vec::new(),
             source_by_topic: KeyIndex::default(),
             slots: Vec::new(),
@@ -412,6 +482,9 @@ impl RouteTable {
         self.fan_outs.clear();
         self.fan_out_destinations.clear();
         self.conditions.clear();
+        self.fields.clear();
+        self.groups.clear();
+        self.readers = 0;
         self.sources.clear();
         self.source_by_topic.reset(0);
         self.slots.clear();
@@ -421,5 +494,69 @@ impl RouteTable {
         self.candidates.clear();
         self.unmatched = Unmatched::Drop;
         self.usage = Usage::default();
+    }
+}
+
+/// Puts the destinations of routes that match into [`Deliveries`].
+struct Delivering<'d> {
+    table: &'d RouteTable,
+    list: &'d mut Vec<Delivery>,
+    listed: &'d mut [Listed],
+    mark: u32,
+    undecided: &'d mut Option<RouteIndex>,
+}
+
+impl Sink for Delivering<'_> {
+    #[inline]
+    fn decided(&mut self, candidate: Candidate, truth: Truth) {
+        match truth {
+            Truth::True => {}
+            Truth::False => return,
+            Truth::Absent => return self.note_absent(candidate.route),
+        }
+        let fan_outs = &self.table.fan_outs;
+        let FanOut { first, count } = fan_outs.get(candidate.fan_out as usize).copied().unwrap_or_default();
+        for destination in self.table.fan_out_destinations.get(range(first, count)).unwrap_or_default() {
+            self.add(*destination, candidate.route);
+        }
+    }
+}
+
+impl Delivering<'_> {
+    #[inline]
+    fn add(&mut self, destination: DestinationIndex, route: RouteIndex) {
+        let Some(listed) = self.listed.get_mut(destination.get()) else { return };
+        if listed.mark == self.mark {
+            if let Some(earlier) = self.list.get_mut(listed.at as usize) {
+                earlier.route = earlier.route.min(Some(route));
+            }
+            return;
+        }
+        *listed = Listed { mark: self.mark, at: self.list.len() as u32 };
+        self.list.push(Delivery { destination, route: Some(route) });
+    }
+
+    #[cold]
+    fn note_absent(&mut self, route: RouteIndex) {
+        if self.table.routes.get(route.0 as usize).is_some_and(|row| row.dead_letter_if_absent) {
+            *self.undecided = Some(self.undecided.map_or(route, |earlier| earlier.min(route)));
+        }
+    }
+}
+
+/// Lists the routes that match.
+struct Matching<'m> {
+    routes: &'m mut Vec<RouteIndex>,
+    undecided: &'m mut Vec<RouteIndex>,
+}
+
+impl Sink for Matching<'_> {
+    #[inline]
+    fn decided(&mut self, candidate: Candidate, truth: Truth) {
+        match truth {
+            Truth::True => self.routes.push(candidate.route),
+            Truth::Absent => self.undecided.push(candidate.route),
+            Truth::False => {}
+        }
     }
 }

@@ -140,6 +140,21 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The numbers of a repeated field: one, or as many as are packed.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = Result<u64, WireFault>> + use<'a> {
+        let (one, mut packed) = match self.value {
+            Payload::Bytes(bytes) => (None, Reader { rest: bytes, begin: self.at, len: bytes.len() }),
+            _ => (Some(self.number_value()), Reader::new(&[])),
+        };
+        one.into_iter().chain(std::iter::from_fn(move || {
+            let number = (!packed.rest.is_empty()).then(|| packed.varint())?;
+            if number.is_err() {
+                packed.rest = &[];
+            }
+            Some(number)
+        }))
+    }
+
     /// A bool; any number but 0 is true, as protobuf readers have it.
     pub(crate) fn flag(&self) -> Result<bool, WireFault> {
         self.number_value().map(|value| value != 0)

@@ -121,7 +121,9 @@ fn any() -> Option<EventTypes> {
 
 fn of_key(test: predicate::Test) -> Condition {
     let attribute = Some(predicate::Attribute::Part(RecordPart::Key.into()));
-    Condition { kind: Some(condition::Kind::Predicate(Predicate { attribute, test: Some(test), on_missing: 0 })) }
+    Condition {
+        kind: Some(condition::Kind::Predicate(Predicate { attribute, test: Some(test), ..Predicate::default() })),
+    }
 }
 
 fn text(number: String) -> Literal {
@@ -162,7 +164,7 @@ fn a_type_a_predicate_and_a_value_take_no_more_memory_than_limits_rs_says() {
     let count = (1 << 17) + 1;
     let cases = [
         ("type", map_of(count, 10_000, of_types), 96, 250),
-        ("predicate", map_of(count, 4_000, of_predicates), 84, 180),
+        ("predicate", map_of(count, 4_000, of_predicates), 140, 290),
         ("value", map_of(count, 10_000, of_values), 28, 28),
     ];
     for (what, map, table_max, peak_max) in cases {

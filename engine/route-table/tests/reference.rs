@@ -5,7 +5,7 @@ mod support;
 use proptest::prelude::*;
 use prost::Message as _;
 use std::collections::BTreeMap;
-use support::{Expected, OwnedEvent, event, expected, route_map};
+use support::{Expected, OwnedEvent, event, expected, many_routes, route_map};
 use veltrix_route_table::{Compiler, Deliveries, RouteTable, Verdict};
 
 fn routed(table: &RouteTable, event: &OwnedEvent, out: &mut Deliveries) -> Expected {
@@ -43,6 +43,18 @@ proptest! {
                 prop_assert_eq!(routed(&table, event, &mut out), expected(map, event), "event {:?}", event);
             }
             compiler.recycle(table);
+        }
+    }
+
+    #[test]
+    fn many_routes_of_one_type_give_what_a_naive_reading_of_the_map_gives(
+        map in many_routes(),
+        events in prop::collection::vec(event(), 1..30),
+    ) {
+        let table = Compiler::new().compile(&map.encode_to_vec()).unwrap();
+        let mut out = Deliveries::new();
+        for event in &events {
+            prop_assert_eq!(routed(&table, event, &mut out), expected(&map, event), "event {:?}", event);
         }
     }
 

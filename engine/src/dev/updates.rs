@@ -140,7 +140,8 @@ fn set_values(condition: &mut Condition, values: &[&str]) -> bool {
             parts.conditions.iter_mut().any(|part| set_values(part, values))
         }
         Some(condition::Kind::Not(part)) => set_values(part, values),
-        None => false,
+        Some(condition::Kind::AnyElement(any)) => any.condition.as_mut().is_some_and(|part| set_values(part, values)),
+        Some(condition::Kind::Cel(_) | condition::Kind::EventPattern(_)) | None => false,
     }
 }
 

@@ -113,6 +113,16 @@ impl Event for KafkaEvent<'_> {
             Some((_, Some(bytes))) => Value::Bytes(bytes),
         }
     }
+
+    #[inline]
+    fn payload(&self) -> Option<&[u8]> {
+        self.record.payload()
+    }
+
+    #[inline]
+    fn timestamp(&self) -> Option<i64> {
+        self.record.timestamp()
+    }
 }
 
 impl Dispatch {

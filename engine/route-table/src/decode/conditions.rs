@@ -1,28 +1,57 @@
-//! Reads conditions: trees into nodes in preorder, predicates into a list in which each different one stands once.
+//! Reads conditions: trees into nodes in preorder, and beside them which fields of the payload each tree asks for.
 
 use super::Decoder;
-use crate::compile::{Scratch, Spelling, hash_bytes, hash_of, hash_text};
-use crate::condition::{Attribute, Node, NodeKind, Predicate, Test, Truth, range};
+use crate::compile::{Scratch, plan_for};
+use crate::condition::{AnyElement, ConditionIndex, Node, NodeKind, Over, Truth};
 use crate::fault::Fault;
+use crate::fields::{FieldIndex, PlanIndex};
 use crate::limits;
-use crate::table::{RouteTable, Text};
+use crate::predicate::{Attribute, ElementPlace};
 use crate::wire::{Field, Reader};
-use std::hash::{Hash, Hasher};
+use crate::{cel, event_pattern};
+use prost::Message as _;
+use veltrix_proto::v1;
 
-/// What a predicate that is being read says so far.
+/// A field that a tree asks for, and of what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    /// 0: of the payload; else of the elements of the `any_element` that stands in so many, itself counted.
+    depth: u32,
+    field: FieldIndex,
+}
+
+/// What an `any_element` that is being read says so far.
 #[derive(Default)]
-struct PredicateFields {
-    attribute: Option<Attribute>,
-    test: Option<Test>,
-    /// An attribute, a test was given; it need not have been usable.
-    attributed: bool,
-    tested: bool,
+struct AnyElementFields<'a> {
+    over: Option<Over>,
+    /// One was given; it need not have been usable.
+    placed: bool,
+    condition: Option<Reader<'a>>,
     on_missing: Option<u64>,
+    on_other_type: Option<u64>,
 }
 
 impl Decoder<'_> {
+    /// Reads a route's condition.
+    pub(super) fn when(&mut self, when: Reader<'_>) -> ConditionIndex {
+        self.condition_nodes = 0;
+        let root = self.table.conditions.nodes.len();
+        self.condition(when, 1);
+        let observed = self.condition_nodes;
+        self.is_over(&limits::CONDITION_NODES_PER_ROUTE, observed);
+        if let Some(plan) = self.plan_of(0) {
+            let nodes = &mut self.table.conditions.nodes;
+            nodes.insert(root, Node { kind: NodeKind::Payload(plan), end: 0 });
+            let end = nodes.len() as u32;
+            let (first, tree) = nodes.split_at_mut(root + 1);
+            tree.iter_mut().for_each(|node| node.end += 1);
+            first.iter_mut().skip(root).for_each(|node| node.end = end);
+        }
+        ConditionIndex(root as u32)
+    }
+
     /// Reads a tree. Every call leaves one whole subtree, or has the map refused.
-    pub(super) fn condition(&mut self, condition: Reader<'_>, depth: u64) {
+    fn condition(&mut self, condition: Reader<'_>, depth: u64) {
         self.condition_nodes += 1;
         self.table.usage.condition_nodes += 1;
         // Both limits are spoken of once, where all nodes are counted.
@@ -31,28 +60,61 @@ impl Decoder<'_> {
         if too_many || self.is_over(&limits::CONDITION_DEPTH, depth) {
             return;
         }
-        let mut kind: Option<(u32, Reader<'_>)> = None;
+        let mut kind: Option<(&'static str, Field<'_>)> = None;
         self.each_field(condition, |this, field| {
             let name = match field.number {
                 1 => "predicate",
                 2 => "all",
                 3 => "any",
                 4 => "not",
+                5 => "any_element",
+                6 => "cel",
+                7 => "event_pattern",
                 number => return this.refuse(Fault::UnknownField { message: "Condition", number }),
             };
-            match field.message() {
-                Ok(reader) => this.once(name, &mut kind, (field.number, reader)),
-                Err(fault) => this.refuse_at(name, Fault::Wire(fault)),
-            }
+            this.once(name, &mut kind, (name, field));
         });
-        match kind {
-            Some((1, predicate)) => self.within("predicate", None, |this| this.predicate(predicate)),
-            Some((2, parts)) => self.within("all", None, |this| this.conditions(NodeKind::All, parts, depth)),
-            Some((3, parts)) => self.within("any", None, |this| this.conditions(NodeKind::Any, parts, depth)),
-            Some((_, negated)) => self.within("not", None, |this| {
-                this.subtree(NodeKind::Not, |this| this.condition(negated, depth + 1));
-            }),
-            None => self.refuse(Fault::Missing),
+        let Some((name, field)) = kind else { return self.refuse(Fault::Missing) };
+        self.within(name, None, |this| match name {
+            "cel" | "event_pattern" => this.condition_text(name, field, depth),
+            _ => match field.message() {
+                Ok(reader) => this.condition_kind(name, reader, depth),
+                Err(fault) => this.refuse(Fault::Wire(fault)),
+            },
+        });
+    }
+
+    fn condition_kind(&mut self, name: &'static str, reader: Reader<'_>, depth: u64) {
+        match name {
+            "predicate" => self.predicate(reader),
+            "all" => self.conditions(NodeKind::All, reader, depth),
+            "any" => self.conditions(NodeKind::Any, reader, depth),
+            "any_element" => self.any_element(reader, depth),
+            _ => self.subtree(NodeKind::Not, |this| this.condition(reader, depth + 1)),
+        }
+    }
+
+    /// Reads a text as the tree that it stands for.
+    fn condition_text(&mut self, language: &'static str, field: Field<'_>, depth: u64) {
+        let text = match field.text() {
+            Ok(text) => text,
+            Err(fault) => return self.refuse(Fault::Wire(fault)),
+        };
+        let tree: Result<v1::Condition, String> = match language {
+            "cel" => cel::parse(text, &cel::Scope::record()).map_err(|error| error.to_string()),
+            _ => event_pattern::parse(text).map_err(|error| error.to_string()),
+        };
+        match tree {
+            Ok(tree) => {
+                let bytes = tree.encode_to_vec();
+                let is_map = std::mem::replace(&mut self.is_map, false);
+                // The node that the text stands for was counted.
+                self.condition_nodes -= 1;
+                self.table.usage.condition_nodes -= 1;
+                self.condition(Reader::new(&bytes), depth);
+                self.is_map = is_map;
+            }
+            Err(error) => self.refuse(Fault::Text { language, error }),
         }
     }
 
@@ -75,7 +137,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn subtree(&mut self, kind: NodeKind, children: impl FnOnce(&mut Self)) {
+    pub(super) fn subtree(&mut self, kind: NodeKind, children: impl FnOnce(&mut Self)) {
         let at = self.table.conditions.nodes.len();
         self.table.conditions.nodes.push(Node { kind, end: 0 });
         children(self);
@@ -85,227 +147,96 @@ impl Decoder<'_> {
         }
     }
 
-    /// Many routes test the same thing, and an encoder writes it with the same bytes: those are read once.
-    fn predicate(&mut self, predicate: Reader<'_>) {
-        let (at, bytes) = predicate.rest();
-        let hash = hash_bytes(bytes);
-        let Scratch { spellings, spelled, .. } = &*self.scratch;
-        let spelling = |index: u32| spelled.get(index as usize).copied().unwrap_or_default();
-        let same = |index| self.map.get(range(spelling(index).at, spelling(index).len)) == Some(bytes);
-        if let Some(known) = spellings.find(hash, same) {
-            let index = spelling(known).predicate;
-            return self.subtree(NodeKind::Predicate(index), |_| {});
+    fn any_element(&mut self, any: Reader<'_>, depth: u64) {
+        let mut fields = AnyElementFields::default();
+        self.each_field(any, |this, field| match field.number {
+            1 | 2 => {
+                if std::mem::replace(&mut fields.placed, true) {
+                    return this.refuse_at("over", Fault::GivenTwice);
+                }
+                fields.over = match field.number {
+                    1 => this.payload_field(field).map(Over::Field),
+                    _ => this.element(field).map(Over::Element),
+                };
+            }
+            3 => this.message("condition", &mut fields.condition, field),
+            4 => this.number("on_missing", &mut fields.on_missing, field),
+            5 => this.number("on_other_type", &mut fields.on_other_type, field),
+            number => this.refuse(Fault::UnknownField { message: "AnyElement", number }),
+        });
+        if !fields.placed {
+            self.refuse_at("over", Fault::Missing);
         }
-        let Some(index) = self.new_predicate(predicate) else { return };
-        self.subtree(NodeKind::Predicate(index), |_| {});
-        // What is refused is refused wherever it stands.
-        if self.scratch.reasons.is_empty() {
-            self.scratch.spellings.add(hash, self.scratch.spelled.len());
-            self.scratch.spelled.push(Spelling { at: at as u32, len: bytes.len() as u32, predicate: index });
+        let on_missing = self.truth("on_missing", "OnMissing", fields.on_missing);
+        let on_other_type = self.truth("on_other_type", "OnOtherType", fields.on_other_type);
+        let over = fields.over.unwrap_or(Over::Field(FieldIndex::ITSELF));
+        if matches!(over, Over::Field(field) if self.table.fields.is_through_arrays(field))
+            && fields.on_other_type.is_some_and(|value| value != 0)
+        {
+            self.refuse_at("on_other_type", Fault::OnOtherTypeThroughArrays);
+        }
+        match over {
+            Over::Field(field) => self.wish(Attribute::Field(field)),
+            Over::Element(place) => self.wish(Attribute::Element(place)),
+        }
+        self.element_depth += 1;
+        if !self.is_over(&limits::ELEMENT_DEPTH, u64::from(self.element_depth)) {
+            let table = &mut self.table.conditions;
+            table.element_depth = table.element_depth.max(self.element_depth);
+            let index = table.any_elements.len();
+            table.any_elements.push(AnyElement { over, plan: None, on_missing, on_other_type });
+            self.subtree(NodeKind::AnyElement(index as u32), |this| match fields.condition {
+                Some(condition) => this.within("condition", None, |this| this.condition(condition, depth + 1)),
+                None => this.refuse_at("condition", Fault::Missing),
+            });
+            let plan = self.plan_of(self.element_depth);
+            if let Some(any) = self.table.conditions.any_elements.get_mut(index) {
+                any.plan = plan;
+            }
+        }
+        self.element_depth -= 1;
+    }
+
+    /// Notes that the tree that is being read asks for `attribute`.
+    pub(super) fn wish(&mut self, attribute: Attribute) {
+        let (depth, field) = match attribute {
+            Attribute::Field(field) => (0, field),
+            Attribute::Element(ElementPlace { outwards, field, .. }) => {
+                match self.element_depth.checked_sub(outwards) {
+                    None | Some(0) => return self.refuse_at("element", Fault::NoSuchElement { outwards }),
+                    Some(depth) => (depth, field),
+                }
+            }
+            _ => return,
+        };
+        if field != FieldIndex::ITSELF {
+            self.scratch.wishes.push(Wish { depth, field });
         }
     }
 
-    fn new_predicate(&mut self, predicate: Reader<'_>) -> Option<u32> {
-        let mut fields = PredicateFields::default();
-        self.each_field(predicate, |this, field| match field.number {
-            1 | 2 => this.predicate_attribute(field, &mut fields),
-            8..=11 => this.predicate_test(field, &mut fields),
-            15 => this.number("on_missing", &mut fields.on_missing, field),
-            number => this.refuse(Fault::UnknownField { message: "Predicate", number }),
-        });
-        let on_missing = match fields.on_missing {
+    /// The plan for all fields that are wished for at `depth`. `None`: there are none.
+    fn plan_of(&mut self, depth: u32) -> Option<PlanIndex> {
+        let Scratch { wishes, wished, plans, .. } = &mut *self.scratch;
+        wished.clear();
+        wished.extend(wishes.iter().filter(|wish| wish.depth == depth).map(|wish| wish.field));
+        if wished.is_empty() {
+            return None;
+        }
+        wishes.retain(|wish| wish.depth != depth);
+        wished.sort_unstable();
+        wished.dedup();
+        Some(plan_for(self.table, plans, wished))
+    }
+
+    /// What a field says that is an `OnMissing` or an `OnOtherType`.
+    pub(super) fn truth(&mut self, field: &'static str, name: &'static str, value: Option<u64>) -> Truth {
+        match value {
             None | Some(0 | 1) => Truth::False,
             Some(2) => Truth::True,
             Some(3) => Truth::Absent,
             Some(value) => {
-                self.refuse_at("on_missing", Fault::UnknownEnum { name: "OnMissing", value });
+                self.refuse_at(field, Fault::UnknownEnum { name, value });
                 Truth::False
-            }
-        };
-        for (given, what) in [(fields.attributed, "attribute"), (fields.tested, "test")] {
-            if !given {
-                self.refuse_at(what, Fault::Missing);
-            }
-        }
-        if matches!(fields.test, Some(Test::Exists(_))) && fields.on_missing.is_some_and(|value| value != 0) {
-            self.refuse_at("on_missing", Fault::OnMissingOfExists);
-        }
-        let (attribute, test) = (fields.attribute?, fields.test?);
-        Some(self.intern_predicate(Predicate { attribute, test, on_missing }))
-    }
-
-    fn predicate_attribute(&mut self, field: Field<'_>, fields: &mut PredicateFields) {
-        let given_before = std::mem::replace(&mut fields.attributed, true);
-        if given_before {
-            return self.refuse_at("attribute", Fault::GivenTwice);
-        }
-        if field.number == 1 {
-            let mut name = None;
-            self.text("header", &mut name, field);
-            if let Some(name) = name
-                && self.required("header", Some(name))
-            {
-                fields.attribute = Some(self.header(name));
-            }
-            return;
-        }
-        self.within("part", None, |this| match field.number_value() {
-            Ok(1) => fields.attribute = Some(Attribute::Key),
-            Ok(2) => fields.attribute = Some(Attribute::Topic),
-            Ok(3) => fields.attribute = Some(Attribute::EventType),
-            Ok(4) => fields.attribute = Some(Attribute::Tenant),
-            Ok(value) => this.refuse(Fault::UnknownEnum { name: "RecordPart", value }),
-            Err(fault) => this.refuse(Fault::Wire(fault)),
-        });
-    }
-
-    fn header(&mut self, name: &str) -> Attribute {
-        let RouteTable { conditions, texts, .. } = &mut *self.table;
-        let names = &conditions.header_names;
-        let same = |index: u32| names.get(index as usize).is_some_and(|known| known.of(texts) == name);
-        let index = match self.scratch.header_names.find_or_add(hash_text(name), names.len(), same) {
-            Ok(known) => known,
-            Err(new) => {
-                let name = self.keep(name);
-                self.table.conditions.header_names.push(name);
-                self.is_over(&limits::HEADER_NAMES, u64::from(new) + 1);
-                new
-            }
-        };
-        Attribute::Header(index)
-    }
-
-    fn predicate_test(&mut self, field: Field<'_>, fields: &mut PredicateFields) {
-        let given_before = std::mem::replace(&mut fields.tested, true);
-        if given_before {
-            return self.refuse_at("test", Fault::GivenTwice);
-        }
-        fields.test = match field.number {
-            8 => self.within("equals", None, |this| match field.message() {
-                Ok(literal) => this.literal(literal).map(Test::Equals),
-                Err(fault) => this.refused(Fault::Wire(fault)),
-            }),
-            9 => self.within("in", None, |this| match field.message() {
-                Ok(literals) => this.literals(literals),
-                Err(fault) => this.refused(Fault::Wire(fault)),
-            }),
-            10 => self.within("prefix", None, |this| match field.text() {
-                Ok("") => this.refused(Fault::EmptyText { instead: "for any value, say `exists: true`" }),
-                Ok(text) => this.literal_text(text).map(Test::Prefix),
-                Err(fault) => this.refused(Fault::Wire(fault)),
-            }),
-            _ => match field.flag() {
-                Ok(expected) => Some(Test::Exists(expected)),
-                Err(fault) => self.within("exists", None, |this| this.refused(Fault::Wire(fault))),
-            },
-        };
-    }
-
-    fn refused<T>(&mut self, fault: Fault) -> Option<T> {
-        self.refuse(fault);
-        None
-    }
-
-    fn literal(&mut self, literal: Reader<'_>) -> Option<Text> {
-        let mut text = None;
-        self.each_field(literal, |this, field| match field.number {
-            1 => match field.text() {
-                Ok(value) => this.once("text", &mut text, value),
-                Err(fault) => this.refuse_at("text", Fault::Wire(fault)),
-            },
-            number => this.refuse(Fault::UnknownField { message: "Literal", number }),
-        });
-        match text {
-            Some(text) => self.literal_text(text),
-            None => self.refused(Fault::Missing),
-        }
-    }
-
-    fn literal_text(&mut self, text: &str) -> Option<Text> {
-        (!self.is_over(&limits::LITERAL_BYTES, text.len() as u64)).then(|| self.keep(text))
-    }
-
-    fn literals(&mut self, literals: Reader<'_>) -> Option<Test> {
-        let first = self.table.conditions.literals.len();
-        let mut count = 0u32;
-        self.each_field(literals, |this, field| match field.number {
-            1 => {
-                this.within("values", Some(count), |this| match field.message() {
-                    Ok(literal) => {
-                        let literal = this.literal(literal);
-                        if u64::from(count) < limits::VALUES_PER_IN.max {
-                            this.table.conditions.literals.extend(literal);
-                        }
-                    }
-                    Err(fault) => this.refuse(Fault::Wire(fault)),
-                });
-                count += 1;
-            }
-            number => this.refuse(Fault::UnknownField { message: "Literals", number }),
-        });
-        if count == 0 {
-            self.refuse_at("values", Fault::Missing);
-        }
-        if self.is_over(&limits::VALUES_PER_IN, u64::from(count)) {
-            self.table.conditions.literals.truncate(first);
-            return None;
-        }
-        let RouteTable { conditions, texts, .. } = &mut *self.table;
-        let values = conditions.literals.get_mut(first..).unwrap_or_default();
-        values.sort_unstable_by(|a, b| a.bytes_of(texts).cmp(b.bytes_of(texts)));
-        Some(Test::In { first: first as u32, count: values.len() as u32 })
-    }
-
-    /// The number of a predicate; one that says the same as an earlier one gets that one's, and leaves no values behind.
-    fn intern_predicate(&mut self, predicate: Predicate) -> u32 {
-        let RouteTable { conditions, texts, .. } = &mut *self.table;
-        let hash = hash_of(|hasher| {
-            (predicate.attribute, predicate.on_missing as u8).hash(hasher);
-            match predicate.test {
-                Test::Equals(text) => (0u8, text.bytes_of(texts)).hash(hasher),
-                Test::Prefix(text) => (1u8, text.bytes_of(texts)).hash(hasher),
-                Test::Exists(expected) => (2u8, expected).hash(hasher),
-                Test::In { first, count } => {
-                    hasher.write_u8(3);
-                    conditions.literals(first, count).iter().for_each(|text| text.bytes_of(texts).hash(hasher));
-                }
-            }
-        });
-        let same_test = |known: Test| match (known, predicate.test) {
-            (Test::Equals(a), Test::Equals(b)) | (Test::Prefix(a), Test::Prefix(b)) => {
-                a.bytes_of(texts) == b.bytes_of(texts)
-            }
-            (Test::Exists(a), Test::Exists(b)) => a == b,
-            (Test::In { first: f1, count: c1 }, Test::In { first: f2, count: c2 }) => {
-                let texts_of = |first, count| conditions.literals(first, count).iter().map(|text| text.bytes_of(texts));
-                texts_of(f1, c1).eq(texts_of(f2, c2))
-            }
-            _ => false,
-        };
-        let same = |index: u32| {
-            conditions.predicates.get(index as usize).is_some_and(|known| {
-                known.attribute == predicate.attribute
-                    && known.on_missing == predicate.on_missing
-                    && same_test(known.test)
-            })
-        };
-        let Scratch { predicates, .. } = &mut *self.scratch;
-        match predicates.find_or_add(hash, conditions.predicates.len(), same) {
-            Ok(known) => {
-                if let Test::In { first, .. } = predicate.test {
-                    conditions.literals.truncate(first as usize);
-                }
-                known
-            }
-            Err(new) => {
-                if let Test::In { first, count } = predicate.test
-                    && conditions.literals.len() as u64 > limits::VALUES.max
-                {
-                    conditions.literals.truncate(first as usize);
-                    self.values_left_out += u64::from(count);
-                }
-                conditions.predicates.push(predicate);
-                new
             }
         }
     }

@@ -97,6 +97,16 @@ impl Decoder<'_> {
         self.wire(name, slot, field.number_value());
     }
 
+    /// Reads the values of a repeated enum.
+    pub(super) fn each_enum(&mut self, field: Field<'_>, mut read: impl FnMut(&mut Self, u64)) {
+        for number in field.numbers() {
+            match number {
+                Ok(number) => read(self, number),
+                Err(fault) => self.refuse(Fault::Wire(fault)),
+            }
+        }
+    }
+
     pub(super) fn message<'a>(&mut self, name: &'static str, slot: &mut Option<Reader<'a>>, field: Field<'a>) {
         self.wire(name, slot, field.message());
     }

@@ -9,6 +9,7 @@
 
 mod conditions;
 mod fields;
+mod predicates;
 
 use crate::compile::{Posting, Scratch, hash_of, hash_text};
 use crate::condition::{ConditionIndex, range};
@@ -20,14 +21,20 @@ use crate::table::{
 };
 use crate::wire::{Field, Reader};
 use fields::routes_of;
+
+pub(crate) use conditions::Wish;
 use std::hash::Hasher;
 
 pub(crate) struct Decoder<'c> {
     table: &'c mut RouteTable,
     scratch: &'c mut Scratch,
     map: &'c [u8],
+    /// Whether what is read is of `map`, and not what a text in it stands for.
+    is_map: bool,
     /// Nodes of the condition that is being read.
     condition_nodes: u64,
+    /// How many `any_element`s are around what is being read.
+    element_depth: u32,
     /// Values that were not kept, since the limit of the map was reached.
     values_left_out: u64,
 }
@@ -51,7 +58,7 @@ const UNMATCHED: u32 = 6;
 
 impl<'c> Decoder<'c> {
     pub(crate) fn new(table: &'c mut RouteTable, scratch: &'c mut Scratch, map: &'c [u8]) -> Self {
-        Decoder { table, scratch, map, condition_nodes: 0, values_left_out: 0 }
+        Decoder { table, scratch, map, is_map: true, condition_nodes: 0, element_depth: 0, values_left_out: 0 }
     }
 
     /// Fills the table, or notes reasons.
@@ -75,7 +82,7 @@ impl<'c> Decoder<'c> {
         }
         self.each_of(reader, ROUTES, "routes", |this, route, _| this.route(route, 0));
         self.each_of(reader, TENANTS, "tenants", |this, tenant, index| this.tenant(tenant, index + 1));
-        self.table.usage.values = self.table.conditions.literals.len() as u64 + self.values_left_out;
+        self.table.usage.values = self.table.conditions.literals.lists.len() as u64 + self.values_left_out;
         let usage = self.table.usage;
         self.is_over(&limits::TYPES, usage.types);
         self.is_over(&limits::CONDITION_NODES, usage.condition_nodes);
@@ -323,11 +330,7 @@ impl<'c> Decoder<'c> {
         let fan_out = self.fan_out();
         let mut condition = ConditionIndex::ALWAYS;
         if let Some(when) = fields.when {
-            self.condition_nodes = 0;
-            condition = ConditionIndex(self.table.conditions.nodes.len() as u32);
-            self.within("when", None, |this| this.condition(when, 1));
-            let observed = self.condition_nodes;
-            self.within("when", None, |this| this.is_over(&limits::CONDITION_NODES_PER_ROUTE, observed));
+            condition = self.within("when", None, |this| this.when(when));
         }
         let candidate = Candidate { route, condition, fan_out };
         match fields.types {

@@ -47,7 +47,7 @@ fn with_conditions_out_of(values: usize, routes: usize, edition: usize) -> Route
         kind: Some(condition::Kind::Predicate(Predicate {
             attribute: Some(predicate::Attribute::Header(header.to_owned())),
             test: Some(test),
-            on_missing: 0,
+            ..Predicate::default()
         })),
     };
     let route = |n: usize| Route {

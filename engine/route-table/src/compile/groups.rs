@@ -1,0 +1,349 @@
+//! Makes groups of the routes under one key of the index: finds the looks of each, and splits large ones by their values.
+
+use super::{Interned, Scratch, plan_for};
+use crate::condition::{ConditionIndex, Conditions, Node, NodeKind, Truth};
+use crate::fields::{FieldIndex, PlanIndex};
+use crate::group::{Group, GroupIndex, Look, LookTest, Member};
+use crate::key_index::Payload;
+use crate::predicate::{Attribute, Predicate, Test};
+use crate::table::{Candidate, RouteTable, Text};
+use std::ops::Range;
+
+mod clauses;
+mod split;
+
+pub(crate) use clauses::Clauses;
+use clauses::{Clause, Left};
+
+/// Parts of the index that values of accesses stand in; those below are of types and prefixes.
+const ACCESS_SPACES: u32 = 1 << 31;
+
+/// What making groups needs besides the table itself.
+#[derive(Debug, Default)]
+pub(crate) struct GroupScratch {
+    /// The members of the groups that are being made: those of one within another lie behind it.
+    members: Vec<Draft>,
+    clauses: Clauses,
+    asked: Vec<Asked>,
+    wished: Vec<FieldIndex>,
+    flags: Vec<u8>,
+    /// Keys that accesses add to the index.
+    pub(crate) keys: Vec<AccessKey>,
+    spaces: u32,
+    /// By depth: a group within another is split while the other's lists are in use.
+    split: Vec<split::SplitScratch>,
+}
+
+/// A route that becomes a member.
+#[derive(Clone, Copy, Debug)]
+struct Draft {
+    candidate: Candidate,
+    /// Parts of its condition that hold already, since the event came by an access of theirs.
+    settled: [u32; 2],
+}
+
+const UNSETTLED: u32 = u32::MAX;
+
+/// A value of an access, and what it leads to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccessKey {
+    pub(crate) space: u32,
+    pub(crate) text: Text,
+    pub(crate) payload: Payload,
+}
+
+/// One test that a member asks of a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    attribute: Attribute,
+    same_value: bool,
+    /// A member that must pass two tests of one attribute asks two looks.
+    lane: u32,
+    predicate: u32,
+    member: u32,
+    bars: bool,
+}
+
+impl GroupScratch {
+    pub(crate) fn clear(&mut self) {
+        self.members.clear();
+        self.keys.clear();
+        self.spaces = 0;
+    }
+}
+
+/// What leads to all of `candidates`: the routes under one key.
+pub(crate) fn group(table: &mut RouteTable, scratch: &mut Scratch, candidates: &[Candidate]) -> Payload {
+    let groups = &mut scratch.groups;
+    let first = groups.members.len();
+    groups.members.extend(candidates.iter().map(|candidate| Draft { candidate: *candidate, settled: [UNSETTLED; 2] }));
+    let mut maker = Maker { table, groups, fields: &mut scratch.fields, plans: &mut scratch.plans, depth: 0 };
+    let payload = maker.make(first);
+    scratch.groups.members.truncate(first);
+    payload
+}
+
+struct Maker<'c> {
+    table: &'c mut RouteTable,
+    groups: &'c mut GroupScratch,
+    fields: &'c mut Interned,
+    plans: &'c mut Interned,
+    /// How many groups this one is within.
+    depth: usize,
+}
+
+impl Maker<'_> {
+    /// Makes what leads to the members from `first` on.
+    fn make(&mut self, first: usize) -> Payload {
+        let drafts = self.groups.members.get(first..).unwrap_or_default();
+        if let [only] = drafts {
+            if let Some(candidate) = self.rest_of(*only) {
+                return candidate.payload();
+            }
+        } else if drafts.iter().all(|draft| draft.candidate.condition == ConditionIndex::ALWAYS) {
+            let run = self.table.candidates.len() as u32;
+            self.table.candidates.extend(drafts.iter().map(|draft| draft.candidate));
+            return Candidate::payload_of_many(run, self.table.candidates.len() as u32 - run);
+        }
+        let accesses = self.split(first);
+        let index = self.build(first, accesses);
+        self.table.readers = self.table.readers.max(self.depth + 1);
+        Candidate::payload_of_group(index)
+    }
+
+    /// A single route needs no group if nothing of its condition, or all of it, is settled.
+    fn rest_of(&self, draft: Draft) -> Option<Candidate> {
+        let Candidate { condition, .. } = draft.candidate;
+        if draft.settled == [UNSETTLED; 2] {
+            return Some(draft.candidate);
+        }
+        let mut rest = 0;
+        let conditions = &self.table.conditions;
+        each_part(conditions, condition.0, &mut |part| rest += u32::from(!draft.settled.contains(&part)));
+        (rest == 0).then_some(Candidate { condition: ConditionIndex::ALWAYS, ..draft.candidate })
+    }
+
+    /// Makes a group of the members from `first` on.
+    fn build(&mut self, first: usize, accesses: Range<usize>) -> GroupIndex {
+        self.groups.asked.clear();
+        self.groups.wished.clear();
+        let first_member = self.table.groups.members.len();
+        for at in first..self.groups.members.len() {
+            let Some(draft) = self.groups.members.get(at).copied() else { break };
+            let member = self.member(draft, (at - first) as u32);
+            self.table.groups.members.push(member);
+        }
+        let members = (self.table.groups.members.len() - first_member) as u32;
+        let GroupScratch { wished, asked, .. } = &mut *self.groups;
+        wished.extend(asked.iter().filter_map(|asked| match asked.attribute {
+            Attribute::Field(field) => Some(field),
+            _ => None,
+        }));
+        for access in self.table.groups.accesses.get(accesses.clone()).unwrap_or_default() {
+            if let Attribute::Field(field) = access.attribute {
+                wished.push(field);
+            }
+        }
+        let plan = self.plan();
+        self.number_accesses(plan, accesses.clone());
+        let first_look = self.table.groups.looks.len();
+        let looks_outside = self.looks(members, plan);
+        let groups = &mut self.table.groups;
+        groups.rows.push(Group {
+            first_member: first_member as u32,
+            members,
+            first_look: first_look as u32,
+            looks: (groups.looks.len() - first_look) as u32,
+            looks_outside,
+            first_access: accesses.start as u32,
+            accesses: accesses.len() as u32,
+            plan,
+        });
+        GroupIndex(groups.rows.len() as u32 - 1)
+    }
+
+    /// Notes what a route asks of looks, and says what is left of its condition.
+    fn member(&mut self, draft: Draft, member: u32) -> Member {
+        let Draft { candidate, settled } = draft;
+        let careful = self.table.routes.get(candidate.route.0 as usize).is_some_and(|row| row.dead_letter_if_absent);
+        let left = match candidate.condition {
+            ConditionIndex::ALWAYS => Left::Nothing,
+            ConditionIndex(root) => self.groups.clauses.find(self.table, self.fields, root, &settled, careful),
+        };
+        let GroupScratch { clauses, asked, wished, .. } = &mut *self.groups;
+        if candidate.condition != ConditionIndex::ALWAYS {
+            let begin = asked.len();
+            let (mut scope, mut scoped_lane) = (None, 0);
+            for clause in clauses.list() {
+                let Clause { attribute, same_value, bars, .. } = *clause;
+                let free_lane = || lane_after(asked.get(begin..), attribute, same_value.is_some());
+                let lane = match same_value {
+                    // All that is asked of the same value is one look.
+                    Some(_) if same_value == scope => scoped_lane,
+                    Some(_) => free_lane(),
+                    None if bars => 0,
+                    None => free_lane(),
+                };
+                (scope, scoped_lane) = (same_value, lane);
+                let tests = clauses.predicates(clause).iter();
+                asked.extend(tests.map(|predicate| Asked {
+                    attribute,
+                    same_value: same_value.is_some(),
+                    lane,
+                    predicate: *predicate,
+                    member,
+                    bars,
+                }));
+            }
+        }
+        let (condition, only_if_crossed) = match left {
+            Left::Nothing => (ConditionIndex::ALWAYS, false),
+            Left::Always(node) => (ConditionIndex(node), false),
+            Left::IfCrossed => (candidate.condition, true),
+        };
+        if matches!(left, Left::Always(_))
+            && let Some(Node { kind: NodeKind::Payload(plan), .. }) = self.table.conditions.node(candidate.condition.0)
+        {
+            wished.extend_from_slice(self.table.fields.of_plan(plan));
+        }
+        Member { candidate: Candidate { condition, ..candidate }, only_if_crossed }
+    }
+
+    /// The plan for all fields that were wished for.
+    fn plan(&mut self) -> Option<PlanIndex> {
+        let wished = &mut self.groups.wished;
+        wished.sort_unstable();
+        wished.dedup();
+        (!wished.is_empty()).then(|| plan_for(self.table, self.plans, wished))
+    }
+
+    fn number_of(&self, plan: Option<PlanIndex>, attribute: Attribute) -> u32 {
+        let (Some(plan), Attribute::Field(field)) = (plan, attribute) else { return 0 };
+        self.table.fields.of_plan(plan).binary_search(&field).unwrap_or(usize::MAX) as u32
+    }
+
+    fn number_accesses(&mut self, plan: Option<PlanIndex>, accesses: Range<usize>) {
+        for at in accesses {
+            let Some(attribute) = self.table.groups.accesses.get(at).map(|access| access.attribute) else { break };
+            let number = self.number_of(plan, attribute);
+            if let Some(access) = self.table.groups.accesses.get_mut(at) {
+                access.number = number;
+            }
+        }
+    }
+
+    /// Makes the looks of all that is asked, and returns how many of them are at what is not in the payload.
+    fn looks(&mut self, members: u32, plan: Option<PlanIndex>) -> u32 {
+        self.groups.asked.sort_unstable();
+        let asked = std::mem::take(&mut self.groups.asked);
+        let mut outside = 0;
+        let none = self.row(members);
+        for look in asked.chunk_by(|a, b| (a.attribute, a.same_value, a.lane) == (b.attribute, b.same_value, b.lane)) {
+            let Some(Asked { attribute, same_value, .. }) = look.first().copied() else { continue };
+            outside += u32::from(!matches!(attribute, Attribute::Field(_)));
+            let (free, missing) = self.rows_without_tests(members, look);
+            let first_test = self.table.groups.tests.len();
+            for test in look.chunk_by(|a, b| a.predicate == b.predicate) {
+                let predicate = test.first().map_or(0, |asked| asked.predicate);
+                let [passes, bars] = [false, true].map(|bars| {
+                    let mut row = none;
+                    for asked in test.iter().filter(|asked| asked.bars == bars) {
+                        if row == none {
+                            row = self.row(members);
+                        }
+                        self.set(row, asked.member);
+                    }
+                    row
+                });
+                self.table.groups.tests.push(LookTest { predicate, passes, bars });
+            }
+            let number = self.number_of(plan, attribute);
+            let tests = (self.table.groups.tests.len() - first_test) as u32;
+            let first_test = first_test as u32;
+            self.table.groups.looks.push(Look { attribute, number, same_value, first_test, tests, free, missing });
+        }
+        self.groups.asked = asked;
+        outside
+    }
+
+    /// The rows of the members that a look lets pass before it has tested anything, and when there is nothing to test.
+    fn rows_without_tests(&mut self, members: u32, look: &[Asked]) -> (u32, u32) {
+        const WANTS: u8 = 1;
+        const PASSES_WITHOUT: u8 = 2;
+        const BARRED_WITHOUT: u8 = 4;
+        let mut flags = std::mem::take(&mut self.groups.flags);
+        flags.clear();
+        flags.resize(members as usize, 0);
+        for asked in look {
+            let without = self.table.conditions.predicates.get(asked.predicate as usize).map_or(Truth::False, missing);
+            if let Some(flags) = flags.get_mut(asked.member as usize) {
+                *flags |= match (asked.bars, asked.same_value) {
+                    // Nothing holds of a value that is not there.
+                    (bars, true) => BARRED_WITHOUT | if bars { 0 } else { WANTS },
+                    (true, false) if without != Truth::False => BARRED_WITHOUT,
+                    (true, false) => 0,
+                    (false, false) if without == Truth::True => WANTS | PASSES_WITHOUT,
+                    (false, false) => WANTS,
+                };
+            }
+        }
+        let (free, missing) = (self.row(members), self.row(members));
+        for (member, flags) in (0..).zip(&flags) {
+            if flags & WANTS == 0 {
+                self.set(free, member);
+            }
+            if flags & BARRED_WITHOUT == 0 && flags & (WANTS | PASSES_WITHOUT) != WANTS {
+                self.set(missing, member);
+            }
+        }
+        self.groups.flags = flags;
+        (free, missing)
+    }
+
+    /// An empty row of bits.
+    fn row(&mut self, members: u32) -> u32 {
+        let bits = &mut self.table.groups.bits;
+        let at = bits.len();
+        bits.resize(at + (members as usize).div_ceil(64), 0);
+        at as u32
+    }
+
+    fn set(&mut self, row: u32, member: u32) {
+        if let Some(word) = self.table.groups.bits.get_mut(row as usize + member as usize / 64) {
+            *word |= 1 << (member % 64);
+        }
+    }
+}
+
+/// What a predicate says of a value that is not there.
+fn missing(predicate: &Predicate) -> Truth {
+    match predicate.test {
+        Test::Exists(expected) => Truth::from(!expected),
+        _ => predicate.on_missing,
+    }
+}
+
+/// The first lane of an attribute in which a member asks nothing yet that lets it pass.
+fn lane_after(asked: Option<&[Asked]>, attribute: Attribute, same_value: bool) -> u32 {
+    let lanes = asked
+        .unwrap_or_default()
+        .iter()
+        .filter(|asked| asked.attribute == attribute && asked.same_value == same_value && (same_value || !asked.bars));
+    lanes.map(|asked| asked.lane + 1).max().unwrap_or(0)
+}
+
+/// The parts that must all hold for the condition at `root`, by their nodes.
+fn each_part(conditions: &Conditions, root: u32, found: &mut impl FnMut(u32)) {
+    let Some(node) = conditions.node(root) else { return };
+    match node.kind {
+        NodeKind::Payload(_) => each_part(conditions, root + 1, found),
+        NodeKind::All => {
+            let mut child = root + 1;
+            while child < node.end {
+                each_part(conditions, child, found);
+                child = conditions.node(child).map_or(node.end, |node| node.end);
+            }
+        }
+        _ => found(root),
+    }
+}

@@ -1,0 +1,369 @@
+//! Evaluates one condition for one event, by walking its tree.
+//!
+//! This is the plain road: for routes that stand alone under their type, for what the bitsets of a [`group`](crate::group) can't
+//! say, and for explaining. Depth is bounded by the limit `condition_depth`, and so is recursion.
+
+use crate::condition::{AnyElement, Conditions, NodeKind, Over, Truth};
+use crate::event::{Event, Value};
+use crate::fields::{FieldIndex, Fields, Reading};
+use crate::group::Bits;
+use crate::json::{self, Found, Kind};
+use crate::predicate::{Attribute, Datum, ElementPlace, Predicate, Test, Types};
+use crate::table::Origin;
+use crate::value::number::Number;
+
+/// What is known of the event under evaluation.
+pub(crate) struct Facts<'e, E: ?Sized> {
+    pub(crate) event: &'e E,
+    pub(crate) event_type: &'e [u8],
+    pub(crate) payload: &'e [u8],
+    /// Where to look for the tenant, if anybody asks.
+    pub(crate) tenant: Origin,
+}
+
+/// The memory that evaluation needs; reused for all events.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// One for each group and each `any_element` that can be within each other.
+    pub(crate) readers: Vec<Reading>,
+    pub(crate) bits: Bits,
+    pub(crate) buffers: Buffers,
+}
+
+impl Memory {
+    /// Makes sure of as many readers as a table can need. What they remember of payloads is worth nothing for another table's plans.
+    #[inline]
+    pub(crate) fn begin(&mut self, readers: usize) {
+        if self.readers.len() < readers {
+            self.readers.resize_with(readers, Reading::default);
+        }
+    }
+
+    pub(crate) fn all(&mut self) -> Work<'_> {
+        Work { readers: &mut self.readers, bits: &mut self.bits, buffers: &mut self.buffers }
+    }
+}
+
+/// What of the memory is not in use further out.
+pub(crate) struct Work<'m> {
+    pub(crate) readers: &'m mut [Reading],
+    pub(crate) bits: &'m mut Bits,
+    pub(crate) buffers: &'m mut Buffers,
+}
+
+impl Work<'_> {
+    pub(crate) fn again(&mut self) -> Work<'_> {
+        Work { readers: self.readers, bits: self.bits, buffers: self.buffers }
+    }
+}
+
+/// For texts that must be rewritten before they can be tested.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    /// One without its escapes.
+    pub(crate) unescaped: Vec<u8>,
+    /// One in lower case.
+    pub(crate) folded: Vec<u8>,
+}
+
+/// What was found of the payload, and within it of each element that an `any_element` is at.
+pub(crate) struct Scope<'s> {
+    /// What `reader` has read: the payload, or the element.
+    pub(crate) bytes: &'s [u8],
+    pub(crate) reader: &'s Reading,
+    /// The fields that were read, ascending; their places are the reader's numbers.
+    pub(crate) fields: &'s [FieldIndex],
+    /// The element itself, and what it was found in; the payload is none.
+    pub(crate) element: Option<(Found, &'s [u8])>,
+    pub(crate) outer: Option<&'s Scope<'s>>,
+}
+
+impl<'s> Scope<'s> {
+    fn outwards(&self, steps: u32) -> Option<&Scope<'s>> {
+        (0..steps).try_fold(self, |scope, _| scope.outer)
+    }
+
+    fn payload(&self) -> &Scope<'s> {
+        let mut scope = self;
+        while let Some(outer) = scope.outer {
+            scope = outer;
+        }
+        scope
+    }
+
+    fn values<'v>(&'v self, fields: &'v Fields, field: FieldIndex) -> impl Iterator<Item = Found> + 'v {
+        let number = self.fields.binary_search(&field).map_or(u32::MAX, |number| number as u32);
+        self.reader.values(fields, number)
+    }
+}
+
+/// One event and the table's conditions.
+pub(crate) struct Evaluation<'a, E: ?Sized> {
+    pub(crate) conditions: &'a Conditions,
+    pub(crate) fields: &'a Fields,
+    pub(crate) texts: &'a str,
+    pub(crate) facts: &'a Facts<'a, E>,
+}
+
+impl<E: Event + ?Sized> Evaluation<'_, E> {
+    /// What the condition at `at` says of the event.
+    #[inline]
+    pub(crate) fn condition(&self, at: u32, readers: &mut [Reading], buffers: &mut Buffers) -> Truth {
+        let Some(node) = self.conditions.node(at) else { return Truth::False };
+        let NodeKind::Payload(plan) = node.kind else { return self.node(at, None, &mut [], buffers) };
+        let Some((reader, inner)) = readers.split_first_mut() else { return Truth::False };
+        reader.read(self.fields, plan, self.facts.payload);
+        let scope =
+            Scope { bytes: self.facts.payload, reader, fields: self.fields.of_plan(plan), element: None, outer: None };
+        self.node(at + 1, Some(&scope), inner, buffers)
+    }
+
+    /// What the node at `at` says, when the fields of its tree were read.
+    pub(crate) fn node(
+        &self,
+        at: u32,
+        scope: Option<&Scope<'_>>,
+        inner: &mut [Reading],
+        buffers: &mut Buffers,
+    ) -> Truth {
+        let Some(node) = self.conditions.node(at) else { return Truth::False };
+        let decisive = match node.kind {
+            NodeKind::Predicate(index) => return self.predicate(index, scope, buffers),
+            NodeKind::Not => return self.node(at + 1, scope, inner, buffers).not(),
+            NodeKind::Payload(_) => return self.node(at + 1, scope, inner, buffers),
+            NodeKind::AnyElement(index) => {
+                let Some(any) = self.conditions.any_elements.get(index as usize) else { return Truth::False };
+                return scope.map_or(Truth::False, |scope| self.any_element(at + 1, any, scope, inner, buffers));
+            }
+            NodeKind::All => Truth::False,
+            NodeKind::Any => Truth::True,
+        };
+        let mut result = decisive.not();
+        let mut child = at + 1;
+        while child < node.end {
+            match self.node(child, scope, inner, buffers) {
+                truth if truth == decisive => return decisive,
+                Truth::Absent => result = Truth::Absent,
+                _ => {}
+            }
+            child = self.conditions.node(child).map_or(node.end, |node| node.end);
+        }
+        result
+    }
+
+    fn any_element(
+        &self,
+        condition: u32,
+        any: &AnyElement,
+        scope: &Scope<'_>,
+        inner: &mut [Reading],
+        buffers: &mut Buffers,
+    ) -> Truth {
+        let mut result = None;
+        let mut each = |element: Found, bytes: &[u8]| {
+            if result != Some(Truth::True) {
+                let truth = self.of_element(condition, any, (element, bytes), scope, inner, buffers);
+                result = Some(result.unwrap_or(Truth::False).or(truth));
+            }
+        };
+        let mut is_of_other_type = false;
+        let mut is_empty = false;
+        let mut over_value = |value: Found, bytes: &[u8], through_arrays: bool| match (value.kind, through_arrays) {
+            (Kind::Array, true) => flatten(value.of(bytes), 0, &mut each),
+            (Kind::Array, false) => {
+                is_empty = true;
+                let array = value.of(bytes);
+                json::elements(array).for_each(|element| each(element, array));
+            }
+            (_, true) => each(value, bytes),
+            (_, false) => is_of_other_type = true,
+        };
+        match any.over {
+            Over::Field(field) => {
+                let (home, through_arrays) = (scope.payload(), self.fields.is_through_arrays(field));
+                home.values(self.fields, field).for_each(|value| over_value(value, home.bytes, through_arrays));
+            }
+            Over::Element(place) => {
+                let Some(home) = scope.outwards(place.outwards) else { return any.on_missing };
+                match (place.field, home.element) {
+                    (FieldIndex::ITSELF, Some((value, bytes))) => over_value(value, bytes, place.through_arrays),
+                    (FieldIndex::ITSELF, None) => {}
+                    (field, _) => {
+                        let through_arrays = self.fields.is_through_arrays(field);
+                        home.values(self.fields, field).for_each(|value| over_value(value, home.bytes, through_arrays));
+                    }
+                }
+            }
+        }
+        match result {
+            Some(truth) => truth,
+            None if is_of_other_type => any.on_other_type,
+            None if is_empty => Truth::False,
+            None => any.on_missing,
+        }
+    }
+
+    fn of_element(
+        &self,
+        condition: u32,
+        any: &AnyElement,
+        element: (Found, &[u8]),
+        outer: &Scope<'_>,
+        inner: &mut [Reading],
+        buffers: &mut Buffers,
+    ) -> Truth {
+        let Some((reader, inner)) = inner.split_first_mut() else { return Truth::False };
+        // Only an object has places within it; any other value has none, as an empty payload.
+        let bytes = if element.0.kind == Kind::Object { element.0.of(element.1) } else { &[] };
+        let mut fields: &[FieldIndex] = &[];
+        if let Some(plan) = any.plan {
+            reader.read(self.fields, plan, bytes);
+            fields = self.fields.of_plan(plan);
+        }
+        let scope = Scope { bytes, reader, fields, element: Some(element), outer: Some(outer) };
+        self.node(condition, Some(&scope), inner, buffers)
+    }
+
+    fn predicate(&self, index: u32, scope: Option<&Scope<'_>>, buffers: &mut Buffers) -> Truth {
+        let Some(predicate) = self.conditions.predicates.get(index as usize) else { return Truth::False };
+        match predicate.attribute {
+            Attribute::Field(field) => match scope.map(Scope::payload) {
+                Some(home) => self.of_values(predicate, home.bytes, home.values(self.fields, field), buffers),
+                None => self.of_missing(predicate),
+            },
+            Attribute::Element(place) => self.of_place(predicate, place, scope, buffers),
+            outside => match self.outside(outside) {
+                Some(datum) => self.test(predicate, &datum, buffers),
+                None => self.of_missing(predicate),
+            },
+        }
+    }
+
+    /// The value of an attribute that is not in the payload. `None`: it is missing.
+    #[inline]
+    pub(crate) fn outside(&self, attribute: Attribute) -> Option<Datum<'_>> {
+        let Facts { event, event_type, tenant, .. } = self.facts;
+        let value = match attribute {
+            Attribute::Key => event.key(),
+            Attribute::Topic => Value::Bytes(event.topic().as_bytes()),
+            Attribute::EventType => Value::Bytes(event_type),
+            Attribute::Tenant => tenant.of(self.texts, *event),
+            Attribute::Header(name) => event.header(self.conditions.header_names.get(name as usize)?.of(self.texts)),
+            Attribute::Timestamp => return event.timestamp().map(|time| Datum::Number(Number::from_i64(time))),
+            Attribute::Field(_) | Attribute::Element(_) => Value::Missing,
+        };
+        match value {
+            Value::Missing => None,
+            Value::Null => Some(Datum::Null),
+            Value::Bytes(text) => Some(Datum::Text(text)),
+        }
+    }
+
+    fn of_place(
+        &self,
+        predicate: &Predicate,
+        place: ElementPlace,
+        scope: Option<&Scope<'_>>,
+        buffers: &mut Buffers,
+    ) -> Truth {
+        let Some(home) = scope.and_then(|scope| scope.outwards(place.outwards)) else {
+            return self.of_missing(predicate);
+        };
+        if place.field != FieldIndex::ITSELF {
+            return self.of_values(predicate, home.bytes, home.values(self.fields, place.field), buffers);
+        }
+        match home.element {
+            None => self.of_missing(predicate),
+            Some((element, bytes)) if place.through_arrays && element.kind == Kind::Array => {
+                let mut result = None;
+                flatten(element.of(bytes), 0, &mut |value, bytes| {
+                    if let Some(truth) = self.found(predicate, bytes, &value, buffers) {
+                        result = Some(result.unwrap_or(Truth::False).or(truth));
+                    }
+                });
+                result.unwrap_or_else(|| self.of_missing(predicate))
+            }
+            Some((element, bytes)) => self.of_values(predicate, bytes, std::iter::once(element), buffers),
+        }
+    }
+
+    /// True if it is true of one value; else absent if it is absent for one; else false.
+    fn of_values(
+        &self,
+        predicate: &Predicate,
+        bytes: &[u8],
+        values: impl Iterator<Item = Found>,
+        buffers: &mut Buffers,
+    ) -> Truth {
+        let mut result = None;
+        for value in values {
+            let Some(truth) = self.found(predicate, bytes, &value, buffers) else { continue };
+            if truth == Truth::True {
+                return Truth::True;
+            }
+            result = Some(result.unwrap_or(Truth::False).or(truth));
+        }
+        result.unwrap_or_else(|| self.of_missing(predicate))
+    }
+
+    /// What a predicate says of a value of the payload; `None` if the value can't be read.
+    #[inline]
+    pub(crate) fn found(
+        &self,
+        predicate: &Predicate,
+        bytes: &[u8],
+        value: &Found,
+        buffers: &mut Buffers,
+    ) -> Option<Truth> {
+        let Buffers { unescaped, folded } = buffers;
+        let datum = datum(bytes, value, unescaped)?;
+        Some(self.conditions.literals.test(self.texts, predicate, &datum, folded))
+    }
+
+    pub(crate) fn of_missing(&self, predicate: &Predicate) -> Truth {
+        match predicate.test {
+            Test::Exists(expected) => Truth::from(!expected),
+            _ => predicate.on_missing,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn test(&self, predicate: &Predicate, value: &Datum<'_>, buffers: &mut Buffers) -> Truth {
+        self.conditions.literals.test(self.texts, predicate, value, &mut buffers.folded)
+    }
+}
+
+/// As deep as the reader goes into what somebody wants.
+const NESTING_MAX: usize = 256;
+
+/// All elements of an array; those of arrays within it stand for these.
+fn flatten(array: &[u8], depth: usize, each: &mut impl FnMut(Found, &[u8])) {
+    for element in json::elements(array) {
+        match element.kind {
+            Kind::Array if depth < NESTING_MAX => flatten(element.of(array), depth + 1, each),
+            Kind::Array => {}
+            _ => each(element, array),
+        }
+    }
+}
+
+/// A value of the payload as tests see it. `None`: it is a text with escapes that JSON does not have, and means nothing.
+#[inline]
+pub(crate) fn datum<'d>(bytes: &'d [u8], found: &Found, unescaped: &'d mut Vec<u8>) -> Option<Datum<'d>> {
+    Some(match found.kind {
+        Kind::Null => Datum::Null,
+        Kind::False => Datum::Boolean(false),
+        Kind::True => Datum::Boolean(true),
+        Kind::Number => Datum::Number(Number::parse_at(bytes, found.at())?),
+        Kind::Text { escaped: false } => Datum::Text(found.of(bytes)),
+        Kind::Text { escaped: true } => {
+            json::unescape(found.of(bytes), unescaped).ok()?;
+            Datum::Text(unescaped)
+        }
+        Kind::Object => Datum::Object,
+        Kind::Array => Datum::Array,
+    })
+}
+
+/// The types that JSON values have.
+pub(crate) const ALL_TYPES: Types = Types(63);

@@ -1,0 +1,206 @@
+//! Which places of the payload a table asks for.
+//!
+//! Each different field stands once in a table. What is read of a payload together, such as all that one condition asks for, is a
+//! *plan*: the reader finds all fields of a plan in one walk. Where a field that may be spelled with dots is missing, a second walk
+//! looks for these spellings; for payloads that have the field, as nearly all do, they cost nothing.
+
+use crate::condition::range;
+use crate::json::{self, Found, Plans, Wanted};
+use crate::table::Text;
+use std::ops::Range;
+
+/// Place of a field among those of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FieldIndex(pub(crate) u32);
+
+impl FieldIndex {
+    /// Not a place within the payload or an element, but all of it.
+    pub(crate) const ITSELF: FieldIndex = FieldIndex(u32::MAX);
+}
+
+/// Place of a plan among those of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PlanIndex(pub(crate) u32);
+
+/// All fields and plans of a table.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    pub(crate) rows: Vec<FieldRow>,
+    /// The names of all rows, one behind the other.
+    pub(crate) names: Vec<Text>,
+    plans: Vec<PlanRow>,
+    /// The fields of all plans, ascending within each.
+    planned: Vec<FieldIndex>,
+    /// Per planned field: which of its dotted plan's fields are its spellings.
+    spellings: Vec<Range<u32>>,
+    json: Plans,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FieldRow {
+    first_name: u32,
+    names: u32,
+    pub(crate) through_arrays: bool,
+    /// Bit n: the names n and n + 1 may be one name with a dot between them.
+    pub(crate) dots: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PlanRow {
+    first: u32,
+    count: u32,
+    plain: json::PlanIndex,
+    /// Looks for all spellings with dots; those of a field stand together.
+    dotted: Option<json::PlanIndex>,
+}
+
+impl FieldRow {
+    /// Where its names stand in [`Fields::names`].
+    pub(crate) fn names(&self) -> Range<usize> {
+        range(self.first_name, self.names)
+    }
+}
+
+impl Fields {
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        self.names.clear();
+        self.plans.clear();
+        self.planned.clear();
+        self.spellings.clear();
+        self.json.clear();
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<FieldRow>()
+            + self.names.capacity() * size_of::<Text>()
+            + self.plans.capacity() * size_of::<PlanRow>()
+            + self.planned.capacity() * size_of::<FieldIndex>()
+            + self.spellings.capacity() * size_of::<Range<u32>>()
+            + self.json.memory_bytes()
+    }
+
+    /// Adds a field whose names are the last ones of [`Fields::names`], from `first_name` on.
+    pub(crate) fn add(&mut self, first_name: usize, through_arrays: bool, dots: u32) -> FieldIndex {
+        let names = (self.names.len() - first_name) as u32;
+        self.rows.push(FieldRow { first_name: first_name as u32, names, through_arrays, dots });
+        FieldIndex(self.rows.len() as u32 - 1)
+    }
+
+    /// How many plans there are.
+    pub(crate) fn plans(&self) -> usize {
+        self.plans.len()
+    }
+
+    /// The names of a field, outermost first.
+    pub(crate) fn names_of(&self, row: &FieldRow) -> &[Text] {
+        self.names.get(row.names()).unwrap_or_default()
+    }
+
+    /// Whether the field can have several values.
+    pub(crate) fn is_through_arrays(&self, field: FieldIndex) -> bool {
+        self.rows.get(field.0 as usize).is_some_and(|row| row.through_arrays)
+    }
+
+    /// The fields of a plan; their places in this list are the numbers by which the reader knows them.
+    pub(crate) fn of_plan(&self, plan: PlanIndex) -> &[FieldIndex] {
+        let Some(PlanRow { first, count, .. }) = self.plans.get(plan.0 as usize) else { return &[] };
+        self.planned.get(range(*first, *count)).unwrap_or_default()
+    }
+
+    /// Adds a plan for fields that are ascending and different from each other.
+    pub(crate) fn plan(&mut self, texts: &str, fields: &[FieldIndex]) -> PlanIndex {
+        let Fields { rows, names, plans, planned, spellings, json } = self;
+        let names_of = |row: &FieldRow| names.get(row.names()).unwrap_or_default().iter().map(|name| name.of(texts));
+        let rows = || fields.iter().filter_map(|field| rows.get(field.0 as usize));
+        let plain = json.add(rows().map(|row| Wanted { names: names_of(row), through_arrays: row.through_arrays }));
+        let dotted: Vec<Vec<String>> = rows().flat_map(|row| spelled_with_dots(names_of(row), row.dots)).collect();
+        let mut at = 0;
+        spellings.extend(rows().map(|row| {
+            let first = at;
+            at += (1 << row.dots.count_ones()) - 1;
+            first..at
+        }));
+        let dotted = (!dotted.is_empty()).then(|| {
+            json.add(
+                dotted.iter().map(|names| Wanted { names: names.iter().map(String::as_str), through_arrays: true }),
+            )
+        });
+        plans.push(PlanRow { first: planned.len() as u32, count: fields.len() as u32, plain, dotted });
+        planned.extend_from_slice(fields);
+        PlanIndex(plans.len() as u32 - 1)
+    }
+}
+
+/// All ways to spell a field with at least one dot.
+fn spelled_with_dots<'n>(names: impl Iterator<Item = &'n str>, dots: u32) -> impl Iterator<Item = Vec<String>> {
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    // Counts through all sets of the dots but the empty one.
+    let sets =
+        std::iter::successors(Some(dots), move |set| Some(set.wrapping_sub(1) & dots)).take_while(|set| *set != 0);
+    sets.map(move |set| {
+        let mut spelled: Vec<String> = Vec::new();
+        for (at, name) in names.iter().enumerate() {
+            match spelled.last_mut() {
+                Some(last) if at > 0 && set & 1 << (at - 1) != 0 => {
+                    last.push('.');
+                    last.push_str(name);
+                }
+                _ => spelled.push(name.clone()),
+            }
+        }
+        spelled
+    })
+}
+
+/// What was read of one payload by one plan.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    plain: json::Reader,
+    dotted: json::Reader,
+    /// Whether `dotted` has read this payload.
+    has_dotted: bool,
+    /// Where the plan's fields begin among all planned ones.
+    first: u32,
+}
+
+impl Reading {
+    /// Reads a payload; what was read before is forgotten.
+    #[inline]
+    pub(crate) fn read(&mut self, fields: &Fields, plan: PlanIndex, payload: &[u8]) {
+        let Some(row) = fields.plans.get(plan.0 as usize) else { return };
+        self.has_dotted = false;
+        self.first = row.first;
+        self.plain.read(&fields.json, row.plain, payload);
+        if let Some(dotted) = row.dotted {
+            self.read_dotted(fields, row, dotted, payload);
+        }
+    }
+
+    /// Looks for spellings with dots if a field is missing that may have them.
+    fn read_dotted(&mut self, fields: &Fields, row: &PlanRow, dotted: json::PlanIndex, payload: &[u8]) {
+        let spellings = fields.spellings.get(range(row.first, row.count)).unwrap_or_default();
+        let is_missing =
+            |(number, spellings): (u32, &Range<u32>)| !spellings.is_empty() && self.plain.first(number).is_none();
+        if (0..).zip(spellings).any(is_missing) {
+            self.dotted.read(&fields.json, dotted, payload);
+            self.has_dotted = true;
+        }
+    }
+
+    /// The values of the plan's field of this number.
+    #[inline]
+    pub(crate) fn values(&self, fields: &Fields, number: u32) -> impl Iterator<Item = Found> {
+        let mut dotted = 0..0;
+        if self.has_dotted && self.plain.first(number).is_none() {
+            dotted = fields.spellings.get(self.first as usize + number as usize).cloned().unwrap_or_default();
+        }
+        self.plain.values(number).chain(dotted.flat_map(|spelling| self.dotted.values(spelling)))
+    }
+
+    /// Whether fields were looked for in objects that are elements of arrays.
+    #[inline]
+    pub(crate) fn crossed_array(&self) -> bool {
+        self.plain.crossed_array() || (self.has_dotted && self.dotted.crossed_array())
+    }
+}

@@ -1,0 +1,96 @@
+//! What was found of the fields of one plan in one payload.
+
+use super::plan::{Leaf, Plan};
+use super::value::Found;
+
+/// Emptied for each payload by counting up a number, not by touching every field.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    turn: u32,
+    fields: Vec<Slot>,
+    /// Values of a field after its first one, each with the place of the next.
+    more: Vec<(Found, u32)>,
+    pub(super) crossed_array: bool,
+}
+
+/// A field's first value and the places of its second and last one in `more`. Only meaningful in its turn.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    turn: u32,
+    first: Found,
+    second: u32,
+    last: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Values {
+    /// Forgets all values, and makes room for those of a plan.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, plan: &Plan) {
+        self.more.clear();
+        self.crossed_array = false;
+        if self.turn == u32::MAX || self.fields.len() < plan.fields as usize {
+            self.grow(plan.fields as usize);
+        }
+        self.turn += 1;
+    }
+
+    #[cold]
+    fn grow(&mut self, fields: usize) {
+        self.turn = 0;
+        self.fields.fill(Slot::default());
+        self.fields.resize(fields.max(self.fields.len()), Slot::default());
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.fields.capacity() * size_of::<Slot>() + self.more.capacity() * size_of::<(Found, u32)>()
+    }
+
+    /// Adds a value to each of the fields that it is of: to those that go through arrays, to the others, or to both.
+    #[inline(always)]
+    pub(super) fn put(&mut self, leaves: &[Leaf], found: Found, through: bool, others: bool) {
+        for leaf in leaves {
+            if if leaf.through { through } else { others } {
+                self.push(leaf.field, found);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, field: u32, found: Found) {
+        let Some(slot) = self.fields.get_mut(field as usize) else { return };
+        if slot.turn != self.turn {
+            *slot = Slot { turn: self.turn, first: found, second: NONE, last: NONE };
+            return;
+        }
+        let place = self.more.len() as u32;
+        match self.more.get_mut(slot.last as usize) {
+            Some((_, next)) => *next = place,
+            None => slot.second = place,
+        }
+        slot.last = place;
+        self.more.push((found, NONE));
+    }
+
+    #[inline(always)]
+    fn slot(&self, field: u32) -> Option<&Slot> {
+        self.fields.get(field as usize).filter(|slot| slot.turn == self.turn)
+    }
+
+    #[inline(always)]
+    pub(super) fn first(&self, field: u32) -> Option<Found> {
+        self.slot(field).map(|slot| slot.first)
+    }
+
+    pub(super) fn all(&self, field: u32) -> impl Iterator<Item = Found> {
+        let slot = self.slot(field);
+        let mut next = slot.map_or(NONE, |slot| slot.second);
+        let rest = std::iter::from_fn(move || {
+            let (found, after) = *self.more.get(next as usize)?;
+            next = after;
+            Some(found)
+        });
+        slot.map(|slot| slot.first).into_iter().chain(rest)
+    }
+}

@@ -1,0 +1,418 @@
+//! Maps and events that meet often enough for every part of a condition to be true, false and absent.
+
+use super::OwnedEvent;
+use proptest::prelude::*;
+use veltrix_proto::v1::{
+    AnyElement, Cidrs, Condition, Conditions, Destination, Element, EventTypes, Field, KafkaTopic, Literal, Literals,
+    Null, Origin, Predicate, Range, Route, RouteMap, Source, Tenant, Unmatched, ValueTypes, any_element, condition,
+    destination, literal, origin, predicate, range, unmatched,
+};
+
+/// Few words, so that conditions and events meet often; one is long enough to leave the index's entry.
+fn word() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => "[ab]{1,2}",
+        1 => Just("a".repeat(50)),
+        1 => Just(format!("{}b", "a".repeat(50))),
+    ]
+}
+
+fn event_type() -> impl Strategy<Value = String> {
+    prop::collection::vec(word(), 1..4).prop_map(|words| words.join("."))
+}
+
+/// Numbers that are the same and numbers that nearly are, spelled in many ways.
+fn number() -> impl Strategy<Value = String> {
+    prop::sample::select(&[
+        "0",
+        "-0",
+        "0.0",
+        "1",
+        "1.0",
+        "1e0",
+        "10e-1",
+        "1.5",
+        "2",
+        "-1",
+        "-1.5",
+        "9007199254740993",
+        "9007199254740992.0",
+        "0.1",
+        "1e400",
+        "1e-400",
+        "123456789012345678901234567890",
+        "123456789012345678901234567890.5",
+    ])
+    .prop_map(str::to_owned)
+}
+
+fn literal() -> impl Strategy<Value = Literal> {
+    prop_oneof![
+        5 => literal_text(),
+        3 => literal_number(),
+        1 => any::<bool>().prop_map(|value| Literal { kind: Some(literal::Kind::Boolean(value)) }),
+        1 => Just(Literal { kind: Some(literal::Kind::Null(Null {})) }),
+    ]
+}
+
+fn literal_text() -> impl Strategy<Value = Literal> {
+    text().prop_map(|text| Literal { kind: Some(literal::Kind::Text(text)) })
+}
+
+fn literal_number() -> impl Strategy<Value = Literal> {
+    number().prop_map(|number| Literal { kind: Some(literal::Kind::Number(number)) })
+}
+
+/// A word, or what only some tests take for something.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => word(),
+        1 => prop::sample::select(&["A", "aB", "K", "ſ", "ä", "Ä", "1", "1.0", "10.1.2.3", "::1", "10.1.2.300"]).prop_map(str::to_owned),
+    ]
+}
+
+fn range_of(bound: impl Strategy<Value = Literal> + Clone + 'static) -> impl Strategy<Value = Range> {
+    let lower = (bound.clone(), any::<bool>()).prop_map(|(bound, inclusive)| match inclusive {
+        true => range::Lower::AtLeast(bound),
+        false => range::Lower::Above(bound),
+    });
+    let upper = (bound, any::<bool>()).prop_map(|(bound, inclusive)| match inclusive {
+        true => range::Upper::AtMost(bound),
+        false => range::Upper::Below(bound),
+    });
+    // Both bounds at once would often hold nothing between them, which is refused; `all` of two ranges says the same.
+    prop_oneof![
+        lower.prop_map(|lower| Range { lower: Some(lower), upper: None }),
+        upper.prop_map(|upper| Range { lower: None, upper: Some(upper) }),
+    ]
+}
+
+fn test() -> impl Strategy<Value = predicate::Test> {
+    let literals = || prop::collection::vec(literal(), 1..4).prop_map(|values| Literals { values });
+    let shape =
+        prop::sample::select(&["a*", "*a", "*b*", "a*a*b", "*", "a", "a\\*b", "*A", "*.*"]).prop_map(str::to_owned);
+    let block =
+        prop::sample::select(&["10.0.0.0/8", "10.1.2.3", "::/0", "::1/128", "192.168.0.0/16"]).prop_map(str::to_owned);
+    let value_types = prop::collection::vec(1..7i32, 1..4).prop_map(|types| ValueTypes { types });
+    prop_oneof![
+        4 => literal().prop_map(predicate::Test::Equals),
+        3 => literals().prop_map(predicate::Test::In),
+        2 => text().prop_map(predicate::Test::Prefix),
+        2 => text().prop_map(predicate::Test::Suffix),
+        2 => text().prop_map(predicate::Test::Contains),
+        2 => shape.prop_map(predicate::Test::Wildcard),
+        2 => any::<bool>().prop_map(predicate::Test::Exists),
+        2 => range_of(literal_number().boxed()).prop_map(predicate::Test::Range),
+        1 => range_of(literal_text().boxed()).prop_map(predicate::Test::Range),
+        1 => prop::collection::vec(block, 1..3).prop_map(|blocks| predicate::Test::Cidr(Cidrs { blocks })),
+        1 => value_types.prop_map(predicate::Test::Types),
+    ]
+}
+
+fn names() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec("[abc]", 1..4)
+}
+
+fn field() -> impl Strategy<Value = Field> {
+    (names(), any::<bool>(), any::<bool>()).prop_map(|(names, through_arrays, dotted)| Field {
+        names,
+        through_arrays,
+        dotted: through_arrays && dotted,
+    })
+}
+
+/// An element, if there are `depth` of them around.
+fn element(depth: u32) -> impl Strategy<Value = Element> {
+    (0..depth, prop::collection::vec("[abc]", 0..3), any::<bool>(), any::<bool>()).prop_map(
+        |(outwards, names, through_arrays, dotted)| Element {
+            outwards,
+            names,
+            through_arrays,
+            dotted: through_arrays && dotted,
+        },
+    )
+}
+
+fn attribute(depth: u32) -> BoxedStrategy<predicate::Attribute> {
+    let header = "[xyz]".prop_map(predicate::Attribute::Header);
+    let part = (1..6i32).prop_map(predicate::Attribute::Part);
+    let field = field().prop_map(predicate::Attribute::Field);
+    match depth {
+        0 => prop_oneof![3 => header, 2 => part, 5 => field].boxed(),
+        _ => {
+            prop_oneof![1 => header, 1 => part, 2 => field, 8 => element(depth).prop_map(predicate::Attribute::Element)]
+                .boxed()
+        }
+    }
+}
+
+fn predicate(depth: u32) -> impl Strategy<Value = Predicate> {
+    (attribute(depth), test(), 0..4i32, 0..4i32, any::<bool>(), any::<bool>()).prop_map(
+        |(attribute, test, on_missing, on_other_type, ignore_case, text_as_number)| {
+            let is_exists = matches!(test, predicate::Test::Exists(_));
+            let is_of_all_types = is_exists || matches!(test, predicate::Test::Types(_));
+            let has_text = |literal: &Literal| matches!(literal.kind, Some(literal::Kind::Text(_)));
+            let has_case = match &test {
+                predicate::Test::Equals(literal) => has_text(literal),
+                predicate::Test::In(literals) => literals.values.iter().any(has_text),
+                predicate::Test::Prefix(_) | predicate::Test::Suffix(_) => true,
+                predicate::Test::Contains(_) | predicate::Test::Wildcard(_) => true,
+                _ => false,
+            };
+            Predicate {
+                attribute: Some(attribute),
+                test: Some(test),
+                on_missing: if is_exists { 0 } else { on_missing },
+                on_other_type: if is_of_all_types { 0 } else { on_other_type },
+                ignore_case: ignore_case && has_case,
+                text_as_number,
+            }
+        },
+    )
+}
+
+/// A tree with up to `size` levels, within `depth` elements.
+fn condition_within(depth: u32, size: u32) -> BoxedStrategy<Condition> {
+    let leaf = predicate(depth).prop_map(condition::Kind::Predicate);
+    let kind = match size {
+        0 => leaf.boxed(),
+        _ => {
+            let part = || condition_within(depth, size - 1);
+            let parts = || prop::collection::vec(part(), 1..4).prop_map(|conditions| Conditions { conditions });
+            let over = match depth {
+                0 => field().prop_map(any_element::Over::Field).boxed(),
+                _ => prop_oneof![
+                    field().prop_map(any_element::Over::Field),
+                    element(depth).prop_map(any_element::Over::Element),
+                ]
+                .boxed(),
+            };
+            let any_element = (over, condition_within(depth + 1, size - 1), 0..4i32, 0..4i32).prop_map(
+                |(over, condition, on_missing, on_other_type)| {
+                    let is_through = matches!(&over, any_element::Over::Field(field) if field.through_arrays);
+                    condition::Kind::AnyElement(Box::new(AnyElement {
+                        over: Some(over),
+                        condition: Some(Box::new(condition)),
+                        on_missing,
+                        on_other_type: if is_through { 0 } else { on_other_type },
+                    }))
+                },
+            );
+            prop_oneof![
+                4 => leaf,
+                3 => parts().prop_map(condition::Kind::All),
+                2 => parts().prop_map(condition::Kind::Any),
+                1 => part().prop_map(|part| condition::Kind::Not(Box::new(part))),
+                3 => any_element,
+            ]
+            .boxed()
+        }
+    };
+    kind.prop_map(|kind| Condition { kind: Some(kind) }).boxed()
+}
+
+/// Conditions as people write them: some things that must all hold, of few fields, of one element or of places within it.
+fn clauses() -> BoxedStrategy<Condition> {
+    let of = |kind| Condition { kind: Some(kind) };
+    let leaf = |attribute: BoxedStrategy<predicate::Attribute>| {
+        (attribute, predicate(0)).prop_map(|(attribute, predicate)| Predicate {
+            attribute: Some(attribute),
+            on_missing: 0,
+            ..predicate
+        })
+    };
+    // A predicate, the contrary of one, or one of several.
+    let clause = move |attribute: BoxedStrategy<predicate::Attribute>| {
+        let one = leaf(attribute.clone()).prop_map(condition::Kind::Predicate);
+        let several =
+            (attribute, prop::collection::vec(predicate(0), 1..4)).prop_map(move |(attribute, predicates)| {
+                let predicates = predicates
+                    .into_iter()
+                    .map(|predicate| Predicate { attribute: Some(attribute.clone()), ..predicate });
+                let conditions = predicates.map(|predicate| of(condition::Kind::Predicate(predicate))).collect();
+                condition::Kind::Any(Conditions { conditions })
+            });
+        (prop_oneof![3 => one, 1 => several], prop::bool::weighted(0.3)).prop_map(move |(kind, is_negated)| {
+            match is_negated {
+                true => of(condition::Kind::Not(Box::new(of(kind)))),
+                false => of(kind),
+            }
+        })
+    };
+    let all = move |part: BoxedStrategy<Condition>| {
+        prop::collection::vec(part, 1..4).prop_map(move |conditions| match conditions.len() {
+            1 => conditions.into_iter().next().unwrap(),
+            _ => of(condition::Kind::All(Conditions { conditions })),
+        })
+    };
+    let through = |names: Vec<String>| Field { dotted: names.len() > 1, names, through_arrays: true };
+    let place = |names: Vec<String>| {
+        Just(predicate::Attribute::Element(Element {
+            outwards: 0,
+            dotted: names.len() > 1,
+            names,
+            through_arrays: true,
+        }))
+        .boxed()
+    };
+    let any_element = move |over: any_element::Over, condition: Condition| {
+        of(condition::Kind::AnyElement(Box::new(AnyElement {
+            over: Some(over),
+            condition: Some(Box::new(condition)),
+            ..AnyElement::default()
+        })))
+    };
+    let names = || prop::collection::vec("[abc]", 1..3);
+    let plain = prop_oneof![
+        names().prop_map(move |names| predicate::Attribute::Field(through(names))),
+        names().prop_map(|names| predicate::Attribute::Field(Field { names, through_arrays: false, dotted: false })),
+        "[xyz]".prop_map(predicate::Attribute::Header),
+    ];
+    // One value of which several things hold.
+    let of_one_value = (names(), all(clause(place(vec![])).boxed()))
+        .prop_map(move |(names, condition)| any_element(any_element::Over::Field(through(names)), condition));
+    // One element, of whose places several things hold.
+    let inner_value = (names(), all(clause(place(vec![])).boxed())).prop_map(move |(names, condition)| {
+        let over = Element { outwards: 0, names, through_arrays: true, dotted: false };
+        any_element(any_element::Over::Element(over), condition)
+    });
+    let in_element =
+        prop_oneof![clause(place(vec!["a".to_owned()])), clause(place(vec!["b".to_owned()])), inner_value,];
+    let of_places = (names(), all(in_element.boxed()))
+        .prop_map(move |(names, condition)| any_element(any_element::Over::Field(through(names)), condition));
+    let part = prop_oneof![4 => plain.boxed().prop_flat_map(move |attribute| clause(Just(attribute).boxed())), 3 => of_one_value, 2 => of_places];
+    all(part.boxed()).boxed()
+}
+
+fn condition() -> BoxedStrategy<Condition> {
+    prop_oneof![condition_within(0, 3), clauses()].boxed()
+}
+
+/// Payloads of few names, so that conditions find things in them; some are not what a payload should be.
+fn payload() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        4 => text().prop_map(|text| serde_json::to_string(&text).unwrap()),
+        3 => number(),
+        1 => prop::sample::select(&["true", "false", "null", "[]", "{}", "\"\\u0061\"", "\"a\\u002Eb\""]).prop_map(str::to_owned),
+    ];
+    let value = leaf.prop_recursive(4, 32, 4, |inner| {
+        let array = prop::collection::vec(inner.clone(), 0..4).prop_map(|values| format!("[{}]", values.join(" ,")));
+        prop_oneof![1 => array, 2 => object(inner)]
+    });
+    let array = prop::collection::vec(value.clone(), 0..4).prop_map(|values| format!("[{}]", values.join(",")));
+    prop_oneof![
+        8 => object(value.clone()),
+        8 => object(array),
+        1 => value,
+        1 => Just(String::new()),
+        1 => Just("a".to_owned()),
+    ]
+}
+
+fn object(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let name = prop_oneof![8 => "[abc]", 1 => "[abc]\\.[abc]"];
+    prop::collection::vec((name, value), 0..4).prop_map(|fields| {
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+        format!("{{{}}}", fields.join(", "))
+    })
+}
+
+fn types() -> impl Strategy<Value = EventTypes> {
+    let exact = prop::collection::vec(event_type(), 0..4);
+    let prefixes = prop::collection::vec(event_type(), 0..3);
+    (exact, prefixes, prop::bool::weighted(0.1)).prop_map(|(exact, prefixes, any)| {
+        let any = any || (exact.is_empty() && prefixes.is_empty());
+        EventTypes { exact, prefixes, any }
+    })
+}
+
+const DESTINATIONS: usize = 5;
+
+fn route() -> impl Strategy<Value = Route> {
+    let to = prop::collection::vec((0..DESTINATIONS).prop_map(|n| format!("d{n}")), 1..4);
+    (types(), prop::option::of(condition()), to, 0..3i32).prop_map(|(types, when, to, on_absent)| Route {
+        id: String::new(),
+        types: Some(types),
+        when,
+        to,
+        on_absent,
+    })
+}
+
+fn origin() -> impl Strategy<Value = Option<Origin>> {
+    prop::option::of(
+        prop_oneof![
+            "[xyz]".prop_map(origin::Kind::Header),
+            (1..3i32).prop_map(origin::Kind::Part),
+            event_type().prop_map(origin::Kind::Constant),
+        ]
+        .prop_map(|kind| Origin { kind: Some(kind) }),
+    )
+}
+
+/// Maps that every compiler must take.
+pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
+    let sources = prop::collection::btree_map("t[12]", (origin(), origin()), 0..3).prop_map(|sources| {
+        let source = |(topic, (event_type, tenant))| Source { topic, event_type, tenant };
+        sources.into_iter().map(source).collect::<Vec<_>>()
+    });
+    let tenants = prop::collection::btree_map(word(), prop::collection::vec(route(), 0..4), 0..4);
+    let unmatched = prop::option::of(prop_oneof![
+        Just(unmatched::Policy::Drop(Default::default())),
+        Just(unmatched::Policy::DeadLetter(Default::default())),
+        Just(unmatched::Policy::Destination("d1".to_owned())),
+    ]);
+    (sources, prop::collection::vec(route(), 1..8), tenants, unmatched).prop_map(
+        |(sources, routes, tenants, policy)| {
+            let destination = |n| Destination {
+                id: format!("d{n}"),
+                kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}") })),
+            };
+            let tenant = |(id, routes)| Tenant { id, labels: Default::default(), routes };
+            let mut map = RouteMap {
+                name: "generated".to_owned(),
+                sources,
+                destinations: (0..DESTINATIONS).map(destination).collect(),
+                routes,
+                tenants: tenants.into_iter().map(tenant).collect(),
+                unmatched: policy.map(|policy| Unmatched { policy: Some(policy) }),
+            };
+            let all = map.routes.iter_mut().chain(map.tenants.iter_mut().flat_map(|tenant| &mut tenant.routes));
+            all.enumerate().for_each(|(n, route)| route.id = format!("r{n}"));
+            map
+        },
+    )
+}
+
+pub(crate) fn event() -> impl Strategy<Value = OwnedEvent> {
+    let bytes = || prop_oneof![6 => text().prop_map(String::into_bytes), 1 => Just(vec![]), 1 => Just(vec![0xff])];
+    let value = || prop::option::weighted(0.9, bytes());
+    let type_value = prop::option::weighted(0.95, event_type().prop_map(String::into_bytes));
+    let headers = prop::collection::vec(("[xyz]", value()), 0..4);
+    let attributes = (prop::option::weighted(0.95, type_value), prop::option::of(value()), headers);
+    let timestamp = prop::option::of(prop::sample::select(&[0i64, 1, -1, 1_500]));
+    ("t[123]", prop::option::of(bytes()), attributes, prop::option::weighted(0.95, payload()), timestamp).prop_map(
+        |(topic, key, (event_type, tenant, mut headers), payload, timestamp)| {
+            headers.extend(event_type.map(|value| ("ce_type".to_owned(), value)));
+            headers.extend(tenant.map(|value| ("ce_tenant".to_owned(), value)));
+            OwnedEvent { topic, key, headers, payload, timestamp }
+        },
+    )
+}
+
+/// A map whose routes all stand under one type, and are many enough to be split.
+pub(crate) fn many_routes() -> impl Strategy<Value = RouteMap> {
+    (prop::collection::vec((condition(), 0..3i32), 100..200), route_map()).prop_map(|(conditions, mut map)| {
+        map.routes = (0..)
+            .zip(conditions)
+            .map(|(n, (when, on_absent))| Route {
+                id: format!("many-{n}"),
+                types: Some(EventTypes { any: true, ..EventTypes::default() }),
+                when: Some(when),
+                to: vec![format!("d{}", n % DESTINATIONS)],
+                on_absent,
+            })
+            .collect();
+        map
+    })
+}
