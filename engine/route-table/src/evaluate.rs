@@ -8,7 +8,7 @@ use crate::event::{Event, Value};
 use crate::fields::{FieldIndex, Fields, Reading};
 use crate::group::Bits;
 use crate::json::{self, Found, Kind};
-use crate::predicate::{Attribute, Datum, ElementPlace, Predicate, Test, Types};
+use crate::predicate::{Attribute, Datum, ElementPlace, Predicate, Test};
 use crate::table::Origin;
 use crate::value::number::Number;
 
@@ -364,6 +364,3 @@ pub(crate) fn datum<'d>(bytes: &'d [u8], found: &Found, unescaped: &'d mut Vec<u
         Kind::Array => Datum::Array,
     })
 }
-
-/// The types that JSON values have.
-pub(crate) const ALL_TYPES: Types = Types(63);

@@ -107,6 +107,7 @@ impl Types {
     pub(crate) const TEXT: Types = Types(8);
     pub(crate) const OBJECT: Types = Types(16);
     pub(crate) const ARRAY: Types = Types(32);
+    pub(crate) const ALL: Types = Types(63);
 
     pub(crate) fn with(self, other: Types) -> Types {
         Types(self.0 | other.0)

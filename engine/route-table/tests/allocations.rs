@@ -10,6 +10,7 @@ use veltrix_proto::v1::{
     Condition, Conditions, EventTypes, Literal, Literals, Predicate, RecordPart, Route, RouteMap, condition, literal,
     predicate,
 };
+use veltrix_route_table::json::{Plans, Reader, Wanted};
 use veltrix_route_table::{Compiler, Deliveries};
 use workload::{by_type, shuffled_events, with_conditions};
 
@@ -173,4 +174,46 @@ fn a_type_a_predicate_and_a_value_take_no_more_memory_than_limits_rs_says() {
         println!("{what}: {table} bytes in the table, {peak} while it is compiled");
         assert!(table <= table_max && peak <= peak_max, "{what}: {table} and {peak} bytes");
     }
+}
+
+/// Payloads of some shapes in turn, with escapes, arrays and objects in arrays.
+fn payloads() -> Vec<String> {
+    let payload = |shape: usize, points: usize| {
+        let points = vec![r#"{"x":1,"y":[2]}"#; points].join(",");
+        format!(r#"{{"extra{shape}":"\"","p":{{"str\u0065et":"HYDE","points":[{points}]}},"points":[[{points}]]}}"#)
+    };
+    (0..200).map(|number| payload(number % 7, number % 30)).collect()
+}
+
+#[test]
+fn a_reader_that_is_warm_allocates_nothing() {
+    let mut plans = Plans::default();
+    let names = [["p", "street"], ["p", "points"], ["points", "x"]];
+    let through = plans.add(names.map(|names| Wanted { names, through_arrays: true }));
+    let plain = plans.add(names.map(|names| Wanted { names, through_arrays: false }));
+    let (payloads, mut reader) = (payloads(), Reader::new());
+    let mut read = || {
+        for payload in &payloads {
+            reader.read(&plans, plain, payload.as_bytes());
+            assert_eq!(reader.first(0).unwrap().of(payload.as_bytes()), b"HYDE");
+            reader.read(&plans, through, payload.as_bytes());
+            assert_eq!(reader.values(1).count(), reader.values(2).count());
+        }
+    };
+    read();
+    assert_eq!(allocations(read), 0);
+}
+
+#[test]
+fn plans_are_made_anew_in_the_memory_that_they_have() {
+    let names: Vec<String> = (0..300).map(|number| format!("field {}", number / 3)).collect();
+    let mut plans = Plans::default();
+    let mut make = || {
+        plans.clear();
+        for some in names.chunks(20) {
+            plans.add(some.iter().map(|name| Wanted { names: ["data", name.as_str()], through_arrays: false }));
+        }
+    };
+    make();
+    assert_eq!(allocations(make), 0);
 }

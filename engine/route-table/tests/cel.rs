@@ -1,11 +1,12 @@
 //! Texts mean what CEL means by them: random expressions are read by the parser and evaluated as conditions, and evaluated by an
 //! interpreter of CEL that knows nothing of conditions. An error there must be absent here.
 
-#[path = "support/truth.rs"]
-mod truth;
+#[path = "support/evaluate.rs"]
+mod evaluate;
 
+use evaluate::json::Json;
+use evaluate::{Given, Record, evaluate};
 use proptest::prelude::*;
-use truth::{Json, Sample, truth};
 use veltrix_proto::v1::{
     AnyElement, Condition, Conditions, Element, Field, Literal, Literals, Null, Predicate, Range, RecordPart,
     ValueTypes, any_element, condition, literal, predicate, range,
@@ -67,7 +68,7 @@ fn place_text(place: &Place, variables: usize) -> String {
 fn json_text(value: &Json) -> String {
     match value {
         Json::Null => "null".to_owned(),
-        Json::Bool(value) => value.to_string(),
+        Json::Boolean(value) => value.to_string(),
         Json::Number(number) => number.clone(),
         Json::Text(text) => format!("{text:?}"),
         Json::Array(_) | Json::Object(_) => panic!("no literal is one"),
@@ -113,20 +114,20 @@ fn turned(sign: &str) -> &str {
 
 type Value<T = Json> = Result<T, ()>;
 
-fn value(place: &Place, sample: &Sample, variables: &[Json]) -> Value {
-    let header = |name: &str| sample.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+fn value(place: &Place, sample: &Record, variables: &[Json]) -> Value {
+    let text = |bytes: &[u8]| Json::Text(String::from_utf8(bytes.to_vec()).unwrap());
+    let header = |name: &str| sample.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_deref());
+    let payload = sample.payload.as_ref().ok_or(())?;
     let root = match place.root {
-        Root::Payload => Ok(sample.payload.clone()),
-        Root::Header(name) => header(name).ok_or(()),
-        Root::Tenant => sample
-            .parts
-            .iter()
-            .find(|(part, _)| *part == RecordPart::Tenant)
-            .map(|(_, tenant)| tenant.clone())
-            .ok_or(()),
-        Root::Variable(_) if variables.is_empty() => sample.payload.field("a").cloned().ok_or(()),
-        Root::Variable(index) => Ok(variables[index % variables.len()].clone()),
-    }?;
+        Root::Payload => payload.clone(),
+        Root::Header(name) => header(name).ok_or(())?.map_or(Json::Null, text),
+        Root::Tenant => match &sample.tenant {
+            Given::Bytes(tenant) => text(tenant),
+            Given::Null | Given::Missing => return Err(()),
+        },
+        Root::Variable(_) if variables.is_empty() => payload.field("a").cloned().ok_or(())?,
+        Root::Variable(index) => variables[index % variables.len()].clone(),
+    };
     place.names.iter().try_fold(root, |value, name| value.field(name).cloned().ok_or(()))
 }
 
@@ -172,7 +173,7 @@ fn not(a: Value<bool>) -> Value<bool> {
     a.map(|a| !a)
 }
 
-fn interpreted(expr: &Expr, sample: &Sample, variables: &[Json]) -> Value<bool> {
+fn interpreted(expr: &Expr, sample: &Record, variables: &[Json]) -> Value<bool> {
     let at = |place: &Place| value(place, sample, variables);
     let inner = |expr: &Expr| interpreted(expr, sample, variables);
     match expr {
@@ -190,7 +191,7 @@ fn interpreted(expr: &Expr, sample: &Sample, variables: &[Json]) -> Value<bool> 
             _ => Err(()),
         },
         Expr::Flag(place) => match at(place)? {
-            Json::Bool(value) => Ok(value),
+            Json::Boolean(value) => Ok(value),
             _ => Err(()),
         },
         // Where CEL has an error because the field that it is asked of isn't there, conditions say no.
@@ -219,7 +220,7 @@ fn interpreted(expr: &Expr, sample: &Sample, variables: &[Json]) -> Value<bool> 
     }
 }
 
-fn with(expr: &Expr, value: &Json, sample: &Sample, variables: &[Json]) -> Value<bool> {
+fn with(expr: &Expr, value: &Json, sample: &Record, variables: &[Json]) -> Value<bool> {
     let variables: Vec<Json> = variables.iter().cloned().chain([value.clone()]).collect();
     interpreted(expr, sample, &variables)
 }
@@ -232,7 +233,7 @@ fn scalars() -> impl Strategy<Value = Json> {
         2 => numbers.prop_map(|number| Json::Number(number.to_owned())),
         2 => prop::sample::select(vec!["", "a", "ab", "b", "1", "2.5", "\u{e9}", "x\u{1f431}"])
             .prop_map(|text| Json::Text(text.to_owned())),
-        1 => any::<bool>().prop_map(Json::Bool),
+        1 => any::<bool>().prop_map(Json::Boolean),
         1 => Just(Json::Null),
     ]
 }
@@ -248,17 +249,15 @@ fn objects(values: impl Strategy<Value = Json>) -> impl Strategy<Value = Json> {
         .prop_map(|fields| Json::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
 }
 
-fn samples() -> impl Strategy<Value = Sample> {
-    let header = prop_oneof![
-        4 => prop::sample::select(vec!["", "a", "5", "-3", "5.5", "1e1", "abc"]).prop_map(|text| Json::Text(text.to_owned())),
-        1 => Just(Json::Null),
-    ];
+fn samples() -> impl Strategy<Value = Record> {
+    let texts = prop::sample::select(vec!["", "a", "5", "-3", "5.5", "1e1", "abc"]);
+    let header = prop_oneof![4 => texts.prop_map(|text| Some(text.as_bytes().to_vec())), 1 => Just(None)];
     let headers = prop::collection::btree_map(prop::sample::select(HEADERS.to_vec()), header, 0..4);
     let tenant = prop::option::of(prop::sample::select(vec!["a", "b", ""]));
-    (objects(values()), headers, tenant).prop_map(|(payload, headers, tenant)| Sample {
-        parts: tenant.into_iter().map(|tenant| (RecordPart::Tenant, Json::Text(tenant.to_owned()))).collect(),
+    (objects(values()), headers, tenant).prop_map(|(payload, headers, tenant)| Record {
+        tenant: tenant.map_or(Given::Missing, |tenant| Given::Bytes(tenant.as_bytes().to_vec())),
         headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        payload,
+        ..Record::of_payload(payload)
     })
 }
 
@@ -328,7 +327,7 @@ proptest! {
             Ok(condition) => {
                 for sample in &samples {
                     let expected = interpreted(&expr, sample, &[]).ok();
-                    prop_assert_eq!(truth(&condition, sample, &[]), expected, "{} as {:?} of {:?}", text, condition, sample);
+                    prop_assert_eq!(evaluate(&condition, sample).known(), expected, "{} as {:?} of {:?}", text, condition, sample);
                 }
                 let rendered = render(&condition);
                 let again = parse(&rendered, &Scope::record());
@@ -367,7 +366,7 @@ fn predicates(within_elements: bool) -> impl Strategy<Value = Condition> {
         scalars().prop_map(|value| Literal {
             kind: Some(match value {
                 Json::Null => literal::Kind::Null(Null {}),
-                Json::Bool(value) => literal::Kind::Boolean(value),
+                Json::Boolean(value) => literal::Kind::Boolean(value),
                 Json::Number(number) => literal::Kind::Number(number),
                 Json::Text(text) => literal::Kind::Text(text),
                 Json::Array(_) | Json::Object(_) => panic!("a scalar is neither"),
@@ -435,7 +434,7 @@ proptest! {
         match parse(&shown, &Scope::record()) {
             Ok(again) => {
                 for sample in &samples {
-                    let (found, expected) = (truth(&again, sample, &[]), truth(&condition, sample, &[]));
+                    let (found, expected) = (evaluate(&again, sample).known(), evaluate(&condition, sample).known());
                     prop_assert_eq!(found, expected, "{:?} is shown as {}", condition, shown);
                 }
             }
@@ -446,11 +445,8 @@ proptest! {
 
 #[test]
 fn numbers_of_events_are_exact_decimals() {
-    let sample = |number: &str| Sample {
-        parts: vec![],
-        headers: vec![],
-        payload: Json::Object(vec![("n".to_owned(), Json::Number(number.to_owned()))]),
-    };
+    let sample =
+        |number: &str| Record::of_payload(Json::Object(vec![("n".to_owned(), Json::Number(number.to_owned()))]));
     let cases = [
         // CEL has these equal: the nearest double of both is 9007199254740992.
         ("payload.n == 9007199254740992.0", "9007199254740993", false),
@@ -463,6 +459,6 @@ fn numbers_of_events_are_exact_decimals() {
     ];
     for (text, number, expected) in cases {
         let condition = parse(text, &Scope::record()).unwrap();
-        assert_eq!(truth(&condition, &sample(number), &[]), Some(expected), "{text} of {number}");
+        assert_eq!(evaluate(&condition, &sample(number)).known(), Some(expected), "{text} of {number}");
     }
 }

@@ -4,16 +4,17 @@
 //! every literal in it, which is put into the payload and read from there: that makes conditions of them. A variable that a test
 //! binds is a field of the payload, too. What is taken must have the suite's result; what is refused is counted by its reason.
 
+#[path = "support/evaluate.rs"]
+mod evaluate;
 #[path = "support/textproto.rs"]
 mod textproto;
-#[path = "support/truth.rs"]
-mod truth;
 
+use evaluate::json::Json;
+use evaluate::{Record, evaluate, is_number};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::PathBuf;
 use textproto::Node;
-use truth::{Json, Sample, truth};
 use veltrix_route_table::cel::{FieldType, MessageTypes, ReasonKind, Scope, parse, render};
 
 /// Where a literal of the payload differs from the suite, on purpose: numbers of events are exact decimals, and CEL compares a whole
@@ -49,7 +50,7 @@ fn json(value: &Node) -> Option<Json> {
     let kind = value.first()?;
     Some(match kind {
         "null_value" => Json::Null,
-        "bool_value" => Json::Bool(value.text(kind)? == "true"),
+        "bool_value" => Json::Boolean(value.text(kind)? == "true"),
         "int64_value" | "uint64_value" => Json::Number(value.text(kind)?.to_owned()),
         "double_value" => {
             let number: f64 = value.text(kind)?.parse().ok().filter(|number: &f64| number.is_finite())?;
@@ -72,7 +73,7 @@ fn json(value: &Node) -> Option<Json> {
 fn literal(value: &Json) -> Option<String> {
     Some(match value {
         Json::Null => "null".to_owned(),
-        Json::Bool(value) => value.to_string(),
+        Json::Boolean(value) => value.to_string(),
         Json::Number(number) if number.parse::<i64>().is_err() && number.parse::<u64>().is_ok() => format!("{number}u"),
         Json::Number(number) => number.clone(),
         Json::Text(text) => {
@@ -122,8 +123,8 @@ fn value_at(text: &str) -> Option<(usize, Option<Json>)> {
     let first = text.chars().next()?;
     let word = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
     match (first, text.get(..word)?) {
-        (_, "true") => Some((4, Some(Json::Bool(true)))),
-        (_, "false") => Some((5, Some(Json::Bool(false)))),
+        (_, "true") => Some((4, Some(Json::Boolean(true)))),
+        (_, "false") => Some((5, Some(Json::Boolean(false)))),
         (_, "null") => Some((4, Some(Json::Null))),
         ('\'' | '"', _) => {
             let mut escaped = false;
@@ -143,7 +144,8 @@ fn value_at(text: &str) -> Option<(usize, Option<Json>)> {
             });
             let number = text.get(..end.map_or(text.len(), |(at, _)| at))?;
             let digits = number.trim_end_matches(['u', 'U']);
-            (number != "-").then(|| (number.len(), truth::Decimal::of(digits).map(|_| Json::Number(digits.to_owned()))))
+            (number != "-")
+                .then(|| (number.len(), is_number(digits.as_bytes()).then(|| Json::Number(digits.to_owned()))))
         }
         ('[' | '{', _) => {
             let (mut at, mut values, mut whole) = (1, Vec::new(), true);
@@ -184,9 +186,9 @@ fn outcome(expr: &str, fields: &[(String, Json)]) -> Result<Option<bool>, String
     }
     match parse(expr, &Scope::message(&types, message)) {
         Ok(condition) => {
-            let sample = Sample { parts: vec![], headers: vec![], payload: Json::Object(fields.to_vec()) };
+            let record = Record::of_payload(Json::Object(fields.to_vec()));
             assert_eq!(parse(&render(&condition), &Scope::record()).as_ref(), Ok(&condition), "{expr}");
-            Ok(truth(&condition, &sample, &[]))
+            Ok(evaluate(&condition, &record).known())
         }
         Err(refused) => {
             let first = &refused.reasons[0];
@@ -224,7 +226,7 @@ fn run(test: &Node, tally: &mut Tally) {
     }
     let expected = match test.message("value").map(json) {
         None if test.message("eval_error").is_some() => None,
-        None => Some(Json::Bool(true)),
+        None => Some(Json::Boolean(true)),
         Some(Some(value)) => Some(value),
         Some(None) => return tally.count_refused("the result is bytes, a type or a message"),
     };
@@ -232,7 +234,7 @@ fn run(test: &Node, tally: &mut Tally) {
     let expr = expr.replace("dyn(", "(");
     let (expr, expected) = match expected {
         None => (expr, None),
-        Some(Json::Bool(value)) => (expr, Some(value)),
+        Some(Json::Boolean(value)) => (expr, Some(value)),
         Some(value) => match literal(&value) {
             Some(literal) => (format!("({expr}) == {literal}"), Some(true)),
             None => return tally.count_refused("the result is a list or a map"),

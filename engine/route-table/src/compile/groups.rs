@@ -39,10 +39,14 @@ pub(crate) struct GroupScratch {
 struct Draft {
     candidate: Candidate,
     /// Parts of its condition that hold already, since the event came by an access of theirs.
-    settled: [u32; 2],
+    settled: Settled,
 }
 
 const UNSETTLED: u32 = u32::MAX;
+
+/// A group is within at most so many others, and each may settle one part.
+type Settled = [u32; split::DEPTH_MAX];
+const UNTOUCHED: Settled = [UNSETTLED; split::DEPTH_MAX];
 
 /// A value of an access, and what it leads to.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +80,7 @@ impl GroupScratch {
 pub(crate) fn group(table: &mut RouteTable, scratch: &mut Scratch, candidates: &[Candidate]) -> Payload {
     let groups = &mut scratch.groups;
     let first = groups.members.len();
-    groups.members.extend(candidates.iter().map(|candidate| Draft { candidate: *candidate, settled: [UNSETTLED; 2] }));
+    groups.members.extend(candidates.iter().map(|candidate| Draft { candidate: *candidate, settled: UNTOUCHED }));
     let mut maker = Maker { table, groups, fields: &mut scratch.fields, plans: &mut scratch.plans, depth: 0 };
     let payload = maker.make(first);
     scratch.groups.members.truncate(first);
@@ -114,7 +118,7 @@ impl Maker<'_> {
     /// A single route needs no group if nothing of its condition, or all of it, is settled.
     fn rest_of(&self, draft: Draft) -> Option<Candidate> {
         let Candidate { condition, .. } = draft.candidate;
-        if draft.settled == [UNSETTLED; 2] {
+        if draft.settled == UNTOUCHED {
             return Some(draft.candidate);
         }
         let mut rest = 0;

@@ -253,7 +253,7 @@ impl Decoder<'_> {
             12 => text(self, "suffix", Test::Suffix),
             13 => text(self, "contains", Test::Contains),
             11 => match field.flag() {
-                Ok(expected) => Some((Test::Exists(expected), crate::evaluate::ALL_TYPES)),
+                Ok(expected) => Some((Test::Exists(expected), Types::ALL)),
                 Err(fault) => self.within("exists", None, |this| this.refused(Fault::Wire(fault))),
             },
             14 => self.within("wildcard", None, |this| this.wildcard(field, ignore_case)),

@@ -33,6 +33,17 @@ pub(crate) enum Truth {
     Absent,
 }
 
+impl Truth {
+    /// `None` if it is absent.
+    pub(crate) fn known(self) -> Option<bool> {
+        match self {
+            Truth::False => Some(false),
+            Truth::True => Some(true),
+            Truth::Absent => None,
+        }
+    }
+}
+
 impl From<bool> for Truth {
     fn from(value: bool) -> Truth {
         if value { Truth::True } else { Truth::False }
@@ -277,14 +288,14 @@ fn ways<'a>(value: &'a Json, names: &[String], through_arrays: bool, dotted: boo
             elements.iter().flat_map(|element| ways(element, names, through_arrays, dotted)).collect()
         }
         (value, []) => vec![value],
-        (Json::Object(fields), names) => {
+        (Json::Object(_), names) => {
             // "With dots between them; each way that is there adds its values."
             let most = if dotted { names.len() } else { 1 };
             let ways = (1..=most).flat_map(|count| {
                 let (joined, rest) = names.split_at(count);
                 // "Fields of an object that names one of them twice: the first one counts."
-                let field = fields.iter().find(|(field, _)| *field == joined.join("."));
-                field.map_or_else(Vec::new, |(_, value)| ways(value, rest, through_arrays, dotted))
+                let field = value.field(&joined.join("."));
+                field.map_or_else(Vec::new, |value| ways(value, rest, through_arrays, dotted))
             });
             ways.collect()
         }

@@ -19,6 +19,14 @@ pub(crate) enum Json {
 }
 
 impl Json {
+    /// The first field of this name, if it is an object.
+    pub(crate) fn field(&self, name: &str) -> Option<&Json> {
+        match self {
+            Json::Object(fields) => fields.iter().find(|(known, _)| known == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
     /// serde_json decides what is JSON, and reads the texts.
     pub(crate) fn read(text: &str) -> serde_json::Result<Json> {
         let raw: &RawValue = serde_json::from_str(text)?;

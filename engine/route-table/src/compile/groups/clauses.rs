@@ -1,6 +1,6 @@
 //! What of a condition can be said by looks: clauses about one attribute each.
 
-use super::{each_part, missing};
+use super::{Settled, each_part, missing};
 use crate::compile::{Interned, intern_field};
 use crate::condition::{AnyElement, Conditions, Node, NodeKind, Over, Truth, range};
 use crate::fields::FieldIndex;
@@ -73,7 +73,7 @@ impl Clauses {
         table: &mut RouteTable,
         fields: &mut Interned,
         root: u32,
-        settled: &[u32; 2],
+        settled: &Settled,
         careful: bool,
     ) -> Left {
         self.list.clear();

@@ -25,7 +25,8 @@ pub(super) const DEPTH_MAX: usize = 3;
 pub(super) struct SplitScratch {
     drafts: Vec<Draft>,
     options: Vec<Choice>,
-    values: Vec<Value>,
+    /// The buckets of the values that choices want.
+    values: Vec<u32>,
     attributes: Vec<Rank>,
     chosen: Vec<Option<Choice>>,
     buckets: Vec<Bucket>,
@@ -43,12 +44,6 @@ struct Choice {
     count: u32,
     /// The part of the condition that holds when the member is met by one of the values.
     settles: u32,
-}
-
-/// A value that a member wants.
-#[derive(Clone, Copy, Debug)]
-struct Value {
-    bucket: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -133,8 +128,8 @@ impl Maker<'_> {
                 own.options.push(Choice { member, attribute, first: first as u32, count: count as u32, settles });
             }
         }
-        for value in &own.values {
-            if let Some(bucket) = own.buckets.get_mut(value.bucket as usize) {
+        for bucket in &own.values {
+            if let Some(bucket) = own.buckets.get_mut(*bucket as usize) {
                 bucket.wanted += 1;
             }
         }
@@ -235,7 +230,7 @@ impl SplitScratch {
             buckets.push(Bucket { attribute, text, wanted: 0, first: 0, placed: 0 });
             new
         });
-        self.values.push(Value { bucket });
+        self.values.push(bucket);
     }
 
     /// Chooses for each member the attribute under whose values the fewest others stand; of the attributes only the few that most
@@ -271,8 +266,7 @@ impl SplitScratch {
     /// How many members stand under one of the values, on average.
     fn crowd(&self, option: &Choice) -> u64 {
         let values = self.values.get(crate::condition::range(option.first, option.count)).unwrap_or_default();
-        let wanted =
-            |value: &Value| self.buckets.get(value.bucket as usize).map_or(0, |bucket| u64::from(bucket.wanted));
+        let wanted = |bucket: &u32| self.buckets.get(*bucket as usize).map_or(0, |bucket| u64::from(bucket.wanted));
         values.iter().map(wanted).sum::<u64>() / u64::from(option.count.max(1))
     }
 
@@ -283,7 +277,7 @@ impl SplitScratch {
             |choice: &Choice| values.get(crate::condition::range(choice.first, choice.count)).unwrap_or_default();
         buckets.iter_mut().for_each(|bucket| bucket.wanted = 0);
         for value in chosen.iter().flatten().flat_map(values_of) {
-            if let Some(bucket) = buckets.get_mut(value.bucket as usize) {
+            if let Some(bucket) = buckets.get_mut(*value as usize) {
                 bucket.wanted += 1;
             }
         }
@@ -295,7 +289,7 @@ impl SplitScratch {
         order.resize(total as usize, 0);
         for (member, choice) in (0..).zip(chosen.iter()) {
             for value in choice.iter().flat_map(values_of) {
-                let Some(bucket) = buckets.get_mut(value.bucket as usize) else { continue };
+                let Some(bucket) = buckets.get_mut(*value as usize) else { continue };
                 // A value that is named twice, in one `in` or by two predicates, leads to the member once.
                 let before = order.get((bucket.first + bucket.placed).wrapping_sub(1) as usize);
                 if bucket.placed > 0 && before == Some(&member) {
