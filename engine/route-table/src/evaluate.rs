@@ -13,8 +13,8 @@ use crate::table::Origin;
 use crate::value::number::Number;
 
 /// What is known of the event under evaluation.
-pub(crate) struct Facts<'e, E: ?Sized> {
-    pub(crate) event: &'e E,
+pub(crate) struct Facts<'e> {
+    pub(crate) event: &'e dyn Event,
     pub(crate) event_type: &'e [u8],
     pub(crate) payload: &'e [u8],
     /// Where to look for the tenant, if anybody asks.
@@ -98,14 +98,14 @@ impl<'s> Scope<'s> {
 }
 
 /// One event and the table's conditions.
-pub(crate) struct Evaluation<'a, E: ?Sized> {
+pub(crate) struct Evaluation<'a> {
     pub(crate) conditions: &'a Conditions,
     pub(crate) fields: &'a Fields,
     pub(crate) texts: &'a str,
-    pub(crate) facts: &'a Facts<'a, E>,
+    pub(crate) facts: &'a Facts<'a>,
 }
 
-impl<E: Event + ?Sized> Evaluation<'_, E> {
+impl Evaluation<'_> {
     /// What the condition at `at` says of the event.
     #[inline]
     pub(crate) fn condition(&self, at: u32, readers: &mut [Reading], buffers: &mut Buffers) -> Truth {

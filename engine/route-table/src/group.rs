@@ -11,10 +11,11 @@
 
 use crate::condition::{ConditionIndex, Truth, range};
 use crate::evaluate::{Buffers, Evaluation, Scope, Work, datum};
-use crate::event::Event;
 use crate::fields::{FieldIndex, PlanIndex, Reading};
-use crate::predicate::{Attribute, Datum, Predicate};
+use crate::predicate::{Attribute, Datum};
 use crate::table::{Candidate, RouteTable};
+use crate::value::text::{self, Excerpt};
+use crate::value::wildcard_set::{self, WildcardSet};
 
 /// Place of a group among those of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub(crate) struct Groups {
     pub(crate) looks: Vec<Look>,
     pub(crate) tests: Vec<LookTest>,
     pub(crate) accesses: Vec<Access>,
+    /// Wildcards of looks that have many of them. Those behind the first few are not in use: they are kept for their memory.
+    pub(crate) wildcards: Vec<WildcardSet>,
+    pub(crate) wildcards_in_use: usize,
     /// The rows of bits of all groups: the lowest bit is a group's first member.
     pub(crate) bits: Vec<u64>,
 }
@@ -44,13 +48,6 @@ pub(crate) struct Group {
     pub(crate) accesses: u32,
     /// What looks, accesses and trees ask of the payload.
     pub(crate) plan: Option<PlanIndex>,
-}
-
-impl Group {
-    /// Words of a row of bits.
-    fn words(&self) -> usize {
-        (self.members as usize).div_ceil(64)
-    }
 }
 
 /// A route of a group.
@@ -70,7 +67,12 @@ pub(crate) struct Look {
     pub(crate) number: u32,
     /// Whether all that is asked must hold of one and the same value.
     pub(crate) same_value: bool,
+    /// The part of the table's index that texts stand in to which a member's text must be equal, if there are many; 0 if not.
+    pub(crate) space: u32,
+    /// Place among [`Groups::wildcards`] of a set of the look's last tests; `u32::MAX` if there is none.
+    pub(crate) wildcards: u32,
     pub(crate) first_test: u32,
+    /// Those that are made one by one.
     pub(crate) tests: u32,
     /// Row of the members that pass without a test that lets them.
     pub(crate) free: u32,
@@ -81,12 +83,22 @@ pub(crate) struct Look {
 /// A test, and what it means for whom.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LookTest {
+    pub(crate) quick: Quick,
     /// Place among the predicates.
     pub(crate) predicate: u32,
     /// Row of the members that pass if it is true.
     pub(crate) passes: u32,
     /// Row of the members that don't pass unless it is false.
     pub(crate) bars: u32,
+}
+
+/// A test of texts that a few instructions can make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Quick {
+    No,
+    Equals(text::Literal),
+    Prefix(text::Literal),
+    Suffix(text::Literal),
 }
 
 /// An attribute whose values lead to more candidates.
@@ -111,6 +123,8 @@ impl Groups {
         self.looks.clear();
         self.tests.clear();
         self.accesses.clear();
+        self.wildcards.iter_mut().take(self.wildcards_in_use).for_each(WildcardSet::clear);
+        self.wildcards_in_use = 0;
         self.bits.clear();
     }
 
@@ -120,74 +134,78 @@ impl Groups {
             + self.looks.capacity() * size_of::<Look>()
             + self.tests.capacity() * size_of::<LookTest>()
             + self.accesses.capacity() * size_of::<Access>()
+            + self.wildcards.iter().map(WildcardSet::memory_bytes).sum::<usize>()
             + self.bits.capacity() * size_of::<u64>()
     }
 
-    fn row(&self, at: u32, words: usize) -> &[u64] {
-        self.bits.get(at as usize..at as usize + words).unwrap_or_default()
+    fn row(&self, at: u32) -> &[u64] {
+        self.bits.get(at as usize..).unwrap_or_default()
     }
 }
 
-/// Rows of bits that a group needs while it is decided; reused for all events.
+/// Rows of bits that a large group needs while it is decided, and what wildcards matched; reused for all events.
 #[derive(Debug, Default)]
 pub(crate) struct Bits {
-    alive: Vec<u64>,
-    passed: Vec<u64>,
-    barred: Vec<u64>,
-    total: Vec<u64>,
-}
-
-impl Bits {
-    fn of(&mut self, words: usize) -> [&mut [u64]; 4] {
-        let Bits { alive, passed, barred, total } = self;
-        [alive, passed, barred, total].map(|row| {
-            if row.len() < words {
-                row.resize(words, 0);
-            }
-            row.get_mut(..words).unwrap_or_default()
-        })
-    }
+    rows: [Vec<u64>; 4],
+    matched: wildcard_set::Matches,
 }
 
 impl RouteTable {
     /// Decides all routes of a group.
-    pub(crate) fn decide_group<E: Event + ?Sized, S: Sink>(
+    pub(crate) fn decide_group(
         &self,
         index: GroupIndex,
-        evaluation: &Evaluation<'_, E>,
+        evaluation: &Evaluation<'_>,
         work: Work<'_>,
-        out: &mut S,
+        out: &mut dyn Sink,
     ) {
         let Some(group) = self.groups.rows.get(index.0 as usize) else { return };
         let Some((reader, inner)) = work.readers.split_first_mut() else { return };
         let mut work = Work { readers: inner, ..work };
         let looks = self.groups.looks.get(range(group.first_look, group.looks)).unwrap_or_default();
         let (outside, inside) = looks.split_at_checked(group.looks_outside as usize).unwrap_or((looks, &[]));
-        let mut rows = Rows::new(work.bits, group);
-        let mut lives = group.members > 0 && outside.iter().all(|look| rows.look(self, look, evaluation, work.buffers));
         let payload = evaluation.facts.payload;
-        let mut fields: &[FieldIndex] = &[];
-        if let Some(plan) = group.plan
-            && (lives || group.accesses > 0)
-        {
-            reader.read(&self.fields, plan, payload);
-            fields = self.fields.of_plan(plan);
+        let Bits { rows, matched } = &mut *work.bits;
+        let mut looking = Looking { table: self, evaluation, buffers: &mut *work.buffers, matched, is_read: false };
+        // The members are told one by one below; what is left of them is kept in the first of the rows.
+        let small = match group.members {
+            0 => Some(0),
+            1..=64 => {
+                let mut rows = Rows { alive: 0, passed: 0, barred: 0, total: 0u64 };
+                Some(if looking.all(&mut rows, group, outside, inside, reader) { rows.alive } else { 0 })
+            }
+            members => {
+                let words = (members as usize).div_ceil(64);
+                let [alive, passed, barred, total] = rows.each_mut().map(|row| {
+                    row.resize(row.len().max(words), 0);
+                    row.get_mut(..words).unwrap_or_default()
+                });
+                let mut rows = Rows { alive, passed, barred, total };
+                let lives = looking.all(&mut rows, group, outside, inside, reader);
+                (!lives).then_some(0)
+            }
+        };
+        if group.accesses > 0 && !looking.is_read {
+            looking.read(group, reader);
         }
-        lives = lives && inside.iter().all(|look| rows.look_inside(self, look, evaluation, reader, work.buffers));
+        let fields = group.plan.map_or(&[] as &[FieldIndex], |plan| self.fields.of_plan(plan));
         let scope = Scope { bytes: payload, reader, fields, element: None, outer: None };
-        if lives {
-            for member in rows.members() {
-                let Some(member) = self.groups.members.get(group.first_member as usize + member) else { continue };
-                let Candidate { condition, .. } = member.candidate;
-                let truth = match condition {
-                    ConditionIndex::ALWAYS => Truth::True,
-                    _ if member.only_if_crossed && !scope.reader.crossed_array() => Truth::True,
-                    ConditionIndex(root) if member.only_if_crossed => {
-                        evaluation.condition(root, work.readers, work.buffers)
+        match small {
+            Some(mut bits) => {
+                while bits != 0 {
+                    self.decide_member(group, bits.trailing_zeros(), evaluation, &scope, &mut work, out);
+                    bits &= bits - 1;
+                }
+            }
+            None => {
+                for word in 0..(group.members as usize).div_ceil(64) {
+                    let mut bits = work.bits.rows[0].get(word).copied().unwrap_or_default();
+                    while bits != 0 {
+                        let member = word as u32 * 64 + bits.trailing_zeros();
+                        self.decide_member(group, member, evaluation, &scope, &mut work, out);
+                        bits &= bits - 1;
                     }
-                    ConditionIndex(node) => evaluation.node(node, Some(&scope), work.readers, work.buffers),
-                };
-                out.decided(member.candidate, truth);
+                }
             }
         }
         for access in self.groups.accesses.get(range(group.first_access, group.accesses)).unwrap_or_default() {
@@ -195,14 +213,36 @@ impl RouteTable {
         }
     }
 
+    /// Says what becomes of a member that all looks let pass.
+    #[inline]
+    fn decide_member(
+        &self,
+        group: &Group,
+        member: u32,
+        evaluation: &Evaluation<'_>,
+        scope: &Scope<'_>,
+        work: &mut Work<'_>,
+        out: &mut dyn Sink,
+    ) {
+        let Some(member) = self.groups.members.get((group.first_member + member) as usize) else { return };
+        let Candidate { condition, .. } = member.candidate;
+        let truth = match condition {
+            ConditionIndex::ALWAYS => Truth::True,
+            _ if member.only_if_crossed && !scope.reader.crossed_array() => Truth::True,
+            ConditionIndex(root) if member.only_if_crossed => evaluation.condition(root, work.readers, work.buffers),
+            ConditionIndex(node) => evaluation.node(node, Some(scope), work.readers, work.buffers),
+        };
+        out.decided(member.candidate, truth);
+    }
+
     /// Goes on to the routes that want one of the values that the event has.
-    fn follow<E: Event + ?Sized, S: Sink>(
+    fn follow(
         &self,
         access: &Access,
-        evaluation: &Evaluation<'_, E>,
+        evaluation: &Evaluation<'_>,
         scope: &Scope<'_>,
         mut work: Work<'_>,
-        out: &mut S,
+        out: &mut dyn Sink,
     ) {
         if !matches!(access.attribute, Attribute::Field(_)) {
             if let Some(Datum::Text(text)) = evaluation.outside(access.attribute)
@@ -223,124 +263,257 @@ impl RouteTable {
 }
 
 /// The rows of bits of a group that is being decided.
-struct Rows<'b> {
+struct Rows<R> {
     /// Who may still match.
-    alive: &'b mut [u64],
-    passed: &'b mut [u64],
-    barred: &'b mut [u64],
-    total: &'b mut [u64],
+    alive: R,
+    passed: R,
+    barred: R,
+    total: R,
 }
 
-impl<'b> Rows<'b> {
-    fn new(bits: &'b mut Bits, group: &Group) -> Self {
-        let [alive, passed, barred, total] = bits.of(group.words());
-        alive.fill(u64::MAX);
-        if let (Some(last), spare @ 1..) = (alive.last_mut(), group.words() * 64 - group.members as usize) {
+/// A set of a group's members: in one word, or in as many as it takes.
+trait Row {
+    fn fill(&mut self, members: u32);
+    fn clear(&mut self);
+    fn copy(&mut self, other: &[u64]);
+    fn or(&mut self, other: &[u64]);
+    /// Says whether anything is left.
+    fn and(&mut self, other: &[u64]) -> bool;
+    fn and_row(&mut self, other: &Self) -> bool;
+    fn and_without(&mut self, passed: &Self, barred: &Self) -> bool;
+    fn or_without(&mut self, passed: &Self, barred: &Self);
+}
+
+impl Row for u64 {
+    #[inline]
+    fn fill(&mut self, members: u32) {
+        *self = u64::MAX >> (64 - members.clamp(1, 64));
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        *self = 0;
+    }
+
+    #[inline]
+    fn copy(&mut self, other: &[u64]) {
+        *self = other.first().copied().unwrap_or_default();
+    }
+
+    #[inline]
+    fn or(&mut self, other: &[u64]) {
+        *self |= other.first().copied().unwrap_or_default();
+    }
+
+    #[inline]
+    fn and(&mut self, other: &[u64]) -> bool {
+        *self &= other.first().copied().unwrap_or_default();
+        *self != 0
+    }
+
+    #[inline]
+    fn and_row(&mut self, other: &u64) -> bool {
+        *self &= other;
+        *self != 0
+    }
+
+    #[inline]
+    fn and_without(&mut self, passed: &u64, barred: &u64) -> bool {
+        *self &= passed & !barred;
+        *self != 0
+    }
+
+    #[inline]
+    fn or_without(&mut self, passed: &u64, barred: &u64) {
+        *self |= passed & !barred;
+    }
+}
+
+impl Row for &mut [u64] {
+    fn fill(&mut self, members: u32) {
+        let spare = self.len() * 64 - members as usize;
+        <[u64]>::fill(self, u64::MAX);
+        if let (Some(last), 1..) = (self.last_mut(), spare) {
             *last >>= spare;
         }
-        Rows { alive, passed, barred, total }
+    }
+
+    fn clear(&mut self) {
+        <[u64]>::fill(self, 0);
+    }
+
+    fn copy(&mut self, other: &[u64]) {
+        self.iter_mut().zip(other).for_each(|(row, other)| *row = *other);
+    }
+
+    fn or(&mut self, other: &[u64]) {
+        self.iter_mut().zip(other).for_each(|(row, other)| *row |= other);
+    }
+
+    fn and(&mut self, other: &[u64]) -> bool {
+        let anded = self.iter_mut().zip(other).map(|(row, other)| {
+            *row &= other;
+            *row
+        });
+        anded.fold(0, |left, row| left | row) != 0
+    }
+
+    fn and_row(&mut self, other: &Self) -> bool {
+        self.and(other)
+    }
+
+    fn and_without(&mut self, passed: &Self, barred: &Self) -> bool {
+        let anded = self.iter_mut().zip(passed.iter().zip(barred.iter())).map(|(row, (passed, barred))| {
+            *row &= passed & !barred;
+            *row
+        });
+        anded.fold(0, |left, row| left | row) != 0
+    }
+
+    fn or_without(&mut self, passed: &Self, barred: &Self) {
+        let rows = self.iter_mut().zip(passed.iter().zip(barred.iter()));
+        rows.for_each(|(row, (passed, barred))| *row |= passed & !barred);
+    }
+}
+
+/// What looks need besides the rows.
+struct Looking<'l> {
+    table: &'l RouteTable,
+    evaluation: &'l Evaluation<'l>,
+    buffers: &'l mut Buffers,
+    matched: &'l mut wildcard_set::Matches,
+    /// Whether the payload was read.
+    is_read: bool,
+}
+
+impl Looking<'_> {
+    fn read(&mut self, group: &Group, reader: &mut Reading) {
+        if let Some(plan) = group.plan {
+            reader.read(&self.table.fields, plan, self.evaluation.facts.payload);
+        }
+        self.is_read = true;
+    }
+
+    /// Looks at all attributes of a group, the payload last; says whether any member is left.
+    #[inline]
+    fn all<R: Row>(
+        &mut self,
+        rows: &mut Rows<R>,
+        group: &Group,
+        outside: &[Look],
+        inside: &[Look],
+        reader: &mut Reading,
+    ) -> bool {
+        rows.alive.fill(group.members);
+        if !outside.iter().all(|look| self.outside(rows, look)) {
+            return false;
+        }
+        self.read(group, reader);
+        inside.iter().all(|look| self.inside(rows, look, reader))
     }
 
     /// Looks at an attribute outside of the payload; says whether any member is left.
-    fn look<E: Event + ?Sized>(
-        &mut self,
-        table: &RouteTable,
-        look: &Look,
-        evaluation: &Evaluation<'_, E>,
-        buffers: &mut Buffers,
-    ) -> bool {
-        match evaluation.outside(look.attribute) {
+    fn outside<R: Row>(&mut self, rows: &mut Rows<R>, look: &Look) -> bool {
+        match self.evaluation.outside(look.attribute) {
             Some(value) => {
-                self.begin_value(table, look);
-                self.test_value(table, look, |predicate| evaluation.test(predicate, &value, buffers));
-                and_not(self.alive, self.passed, self.barred)
+                rows.begin(self.table, look);
+                rows.test(self.table, look, &value, &mut self.buffers.folded, self.matched);
+                rows.alive.and_without(&rows.passed, &rows.barred)
             }
-            None => and(self.alive, table.groups.row(look.missing, self.alive.len())),
+            None => rows.alive.and(self.table.groups.row(look.missing)),
         }
     }
 
-    /// Looks at a field of the payload.
-    fn look_inside<E: Event + ?Sized>(
-        &mut self,
-        table: &RouteTable,
-        look: &Look,
-        evaluation: &Evaluation<'_, E>,
-        reader: &Reading,
-        buffers: &mut Buffers,
-    ) -> bool {
-        let payload = evaluation.facts.payload;
+    /// Looks at a field of the payload; says whether any member is left.
+    #[inline]
+    fn inside<R: Row>(&mut self, rows: &mut Rows<R>, look: &Look, reader: &Reading) -> bool {
+        let table = self.table;
+        let payload = self.evaluation.facts.payload;
         let mut is_there = false;
-        self.begin_value(table, look);
         for found in reader.values(&table.fields, look.number) {
-            let Some(value) = datum(payload, &found, &mut buffers.unescaped) else { continue };
-            if is_there && look.same_value {
-                self.begin_value(table, look);
-            } else if !is_there && look.same_value {
-                self.total.fill(0);
+            let Some(value) = datum(payload, &found, &mut self.buffers.unescaped) else { continue };
+            if !is_there {
+                rows.total.clear();
+            }
+            if !is_there || look.same_value {
+                rows.begin(table, look);
             }
             is_there = true;
-            let folded = &mut buffers.folded;
-            let Evaluation { conditions, texts, .. } = evaluation;
-            self.test_value(table, look, |predicate| conditions.literals.test(texts, predicate, &value, folded));
+            rows.test(table, look, &value, &mut self.buffers.folded, self.matched);
             if look.same_value {
-                let passed = self.passed.iter().zip(self.barred.iter());
-                self.total.iter_mut().zip(passed).for_each(|(total, (passed, barred))| *total |= passed & !barred);
+                rows.total.or_without(&rows.passed, &rows.barred);
             }
         }
         match (is_there, look.same_value) {
-            (false, _) => and(self.alive, table.groups.row(look.missing, self.alive.len())),
-            (true, true) => and(self.alive, self.total),
-            (true, false) => and_not(self.alive, self.passed, self.barred),
+            (false, _) => rows.alive.and(table.groups.row(look.missing)),
+            (true, true) => rows.alive.and_row(&rows.total),
+            (true, false) => rows.alive.and_without(&rows.passed, &rows.barred),
         }
     }
+}
 
-    fn begin_value(&mut self, table: &RouteTable, look: &Look) {
-        self.passed.copy_from_slice(table.groups.row(look.free, self.passed.len()));
-        self.barred.fill(0);
+impl<R: Row> Rows<R> {
+    #[inline]
+    fn begin(&mut self, table: &RouteTable, look: &Look) {
+        self.passed.copy(table.groups.row(look.free));
+        self.barred.clear();
     }
 
-    fn test_value(&mut self, table: &RouteTable, look: &Look, mut test: impl FnMut(&Predicate) -> Truth) {
-        for LookTest { predicate, passes, bars } in
-            table.groups.tests.get(range(look.first_test, look.tests)).unwrap_or_default()
+    /// Makes all tests of a look of one value.
+    #[inline]
+    fn test(
+        &mut self,
+        table: &RouteTable,
+        look: &Look,
+        value: &Datum<'_>,
+        folded: &mut Vec<u8>,
+        matched: &mut wildcard_set::Matches,
+    ) {
+        let groups = &table.groups;
+        let tests = groups.tests.get(range(look.first_test, look.tests)).unwrap_or_default();
+        let Datum::Text(bytes) = value else {
+            return tests.iter().for_each(|test| self.test_plainly(table, test, value, folded));
+        };
+        if look.space != 0
+            && let Some([passes, bars, _]) = table.types.get(look.space, bytes)
         {
-            let Some(predicate) = table.conditions.predicates.get(*predicate as usize) else { continue };
-            let truth = test(predicate);
-            if truth == Truth::True {
-                or(self.passed, table.groups.row(*passes, self.passed.len()));
+            self.passed.or(groups.row(passes));
+            self.barred.or(groups.row(bars));
+        }
+        let text = Excerpt::of(bytes);
+        for test in tests {
+            let is_true = match &test.quick {
+                Quick::Equals(literal) => literal.equals(&text, &table.texts),
+                Quick::Prefix(literal) => literal.starts(&text, &table.texts),
+                Quick::Suffix(literal) => literal.ends(&text, &table.texts),
+                Quick::No => {
+                    self.test_plainly(table, test, value, folded);
+                    continue;
+                }
+            };
+            if is_true {
+                self.passed.or(groups.row(test.passes));
+                self.barred.or(groups.row(test.bars));
             }
-            if truth != Truth::False {
-                or(self.barred, table.groups.row(*bars, self.barred.len()));
+        }
+        if let Some(set) = groups.wildcards.get(look.wildcards as usize) {
+            set.matching(&text, &table.texts, &table.conditions.literals.needles, matched);
+            for number in matched.numbers() {
+                let Some(test) = groups.tests.get((look.first_test + look.tests + number) as usize) else { continue };
+                self.passed.or(groups.row(test.passes));
+                self.barred.or(groups.row(test.bars));
             }
         }
     }
 
-    /// The members that are left.
-    fn members(&self) -> impl Iterator<Item = usize> + '_ {
-        self.alive.iter().enumerate().flat_map(|(word, bits)| {
-            std::iter::successors((*bits != 0).then_some(*bits), |bits| {
-                let rest = bits & (bits - 1);
-                (rest != 0).then_some(rest)
-            })
-            .map(move |bits| word * 64 + bits.trailing_zeros() as usize)
-        })
+    fn test_plainly(&mut self, table: &RouteTable, test: &LookTest, value: &Datum<'_>, folded: &mut Vec<u8>) {
+        let Some(predicate) = table.conditions.predicates.get(test.predicate as usize) else { return };
+        let truth = table.conditions.literals.test(&table.texts, predicate, value, folded);
+        if truth == Truth::True {
+            self.passed.or(table.groups.row(test.passes));
+        }
+        if truth != Truth::False {
+            self.barred.or(table.groups.row(test.bars));
+        }
     }
-}
-
-fn or(row: &mut [u64], other: &[u64]) {
-    row.iter_mut().zip(other).for_each(|(row, other)| *row |= other);
-}
-
-/// Says whether anything is left.
-fn and(row: &mut [u64], other: &[u64]) -> bool {
-    row.iter_mut().zip(other).fold(0, |left, (row, other)| {
-        *row &= other;
-        left | *row
-    }) != 0
-}
-
-fn and_not(row: &mut [u64], passed: &[u64], barred: &[u64]) -> bool {
-    row.iter_mut().zip(passed.iter().zip(barred)).fold(0, |left, (row, (passed, barred))| {
-        *row &= passed & !barred;
-        left | *row
-    }) != 0
 }

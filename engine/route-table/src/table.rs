@@ -248,7 +248,7 @@ impl RouteTable {
 
     /// Who gets `event`: fills `out`. Allocates nothing once `out` has met a table of this size, and can't fail.
     #[inline]
-    pub fn route<E: Event + ?Sized>(&self, event: &E, out: &mut Deliveries) {
+    pub fn route<E: Event>(&self, event: &E, out: &mut Deliveries) {
         out.begin(self);
         let Deliveries { list, listed, mark, undecided, memory, verdict } = out;
         let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided };
@@ -271,7 +271,7 @@ impl RouteTable {
     ///
     /// # Errors
     /// The event's type can't be told, so that no route could be asked.
-    pub fn matches<E: Event + ?Sized>(&self, event: &E, out: &mut Matches) -> Result<(), Unreadable> {
+    pub fn matches<E: Event>(&self, event: &E, out: &mut Matches) -> Result<(), Unreadable> {
         out.begin(self);
         let Matches { routes, undecided, memory } = out;
         self.ask(event, memory.all(), &mut Matching { routes, undecided })?;
@@ -284,7 +284,7 @@ impl RouteTable {
 
     /// Asks all routes that may want `event`.
     #[inline]
-    fn ask<E: Event + ?Sized, S: Sink>(&self, event: &E, mut work: Work<'_>, out: &mut S) -> Result<(), Unreadable> {
+    fn ask<E: Event>(&self, event: &E, mut work: Work<'_>, out: &mut dyn Sink) -> Result<(), Unreadable> {
         let Some(rule) = self.source_rule(event.topic()) else { return Ok(()) };
         let event_type = match rule.event_type.of(&self.texts, event) {
             Value::Missing | Value::Null => return Err(Unreadable::TypeMissing),
@@ -313,13 +313,7 @@ impl RouteTable {
     }
 
     #[inline]
-    fn route_in_slot<E: Event + ?Sized, S: Sink>(
-        &self,
-        slot: u32,
-        evaluation: &Evaluation<'_, E>,
-        mut work: Work<'_>,
-        out: &mut S,
-    ) {
+    fn route_in_slot(&self, slot: u32, evaluation: &Evaluation<'_>, mut work: Work<'_>, out: &mut dyn Sink) {
         let Some(row) = self.slots.get(slot as usize) else { return };
         let event_type = evaluation.facts.event_type;
         if row.has_exact
@@ -343,13 +337,7 @@ impl RouteTable {
 
     /// Decides what a key of the index leads to.
     #[inline]
-    pub(crate) fn consider<E: Event + ?Sized, S: Sink>(
-        &self,
-        found: Payload,
-        evaluation: &Evaluation<'_, E>,
-        mut work: Work<'_>,
-        out: &mut S,
-    ) {
+    pub(crate) fn consider(&self, found: Payload, evaluation: &Evaluation<'_>, mut work: Work<'_>, out: &mut dyn Sink) {
         let [first, second, third] = found;
         match third {
             Candidate::MANY => {
@@ -366,13 +354,7 @@ impl RouteTable {
     }
 
     #[inline]
-    fn decide<E: Event + ?Sized, S: Sink>(
-        &self,
-        candidate: Candidate,
-        evaluation: &Evaluation<'_, E>,
-        work: Work<'_>,
-        out: &mut S,
-    ) {
+    fn decide(&self, candidate: Candidate, evaluation: &Evaluation<'_>, work: Work<'_>, out: &mut dyn Sink) {
         let truth = match candidate.condition {
             ConditionIndex::ALWAYS => Truth::True,
             ConditionIndex(root) => evaluation.condition(root, work.readers, work.buffers),

@@ -1,12 +1,14 @@
 //! Makes groups of the routes under one key of the index: finds the looks of each, and splits large ones by their values.
 
-use super::{Interned, Scratch, plan_for};
+use super::{Interned, Scratch, hash_bytes, plan_for};
 use crate::condition::{ConditionIndex, Conditions, Node, NodeKind, Truth};
 use crate::fields::{FieldIndex, PlanIndex};
-use crate::group::{Group, GroupIndex, Look, LookTest, Member};
+use crate::group::{Group, GroupIndex, Look, LookTest, Member, Quick};
 use crate::key_index::Payload;
-use crate::predicate::{Attribute, Predicate, Test};
+use crate::predicate::{Attribute, Literal, Predicate, Test, Types};
 use crate::table::{Candidate, RouteTable, Text};
+use crate::value::text;
+use crate::value::wildcard_set::WildcardSet;
 use std::ops::Range;
 
 mod clauses;
@@ -27,8 +29,10 @@ pub(crate) struct GroupScratch {
     asked: Vec<Asked>,
     wished: Vec<FieldIndex>,
     flags: Vec<u8>,
-    /// Keys that accesses add to the index.
+    tests: Vec<LookTest>,
+    /// Keys that accesses and looks add to the index.
     pub(crate) keys: Vec<AccessKey>,
+    keys_by_text: Interned,
     spaces: u32,
     /// By depth: a group within another is split while the other's lists are in use.
     split: Vec<split::SplitScratch>,
@@ -48,7 +52,12 @@ const UNSETTLED: u32 = u32::MAX;
 type Settled = [u32; split::DEPTH_MAX];
 const UNTOUCHED: Settled = [UNSETTLED; split::DEPTH_MAX];
 
-/// A value of an access, and what it leads to.
+/// From so many texts on, looking one up is quicker than comparing with each.
+const INDEX_FROM: usize = 12;
+/// And from so many wildcards on, a set of them.
+const WILDCARDS_FROM: usize = 6;
+
+/// A value of an access or of a look, and what it leads to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AccessKey {
     pub(crate) space: u32,
@@ -259,15 +268,122 @@ impl Maker<'_> {
                     }
                     row
                 });
-                self.table.groups.tests.push(LookTest { predicate, passes, bars });
+                let quick = self.quick(predicate);
+                self.table.groups.tests.push(LookTest { quick, predicate, passes, bars });
             }
-            let number = self.number_of(plan, attribute);
-            let tests = (self.table.groups.tests.len() - first_test) as u32;
-            let first_test = first_test as u32;
-            self.table.groups.looks.push(Look { attribute, number, same_value, first_test, tests, free, missing });
+            let space = self.index_texts(members, first_test);
+            let (tests, wildcards) = self.gather_wildcards(first_test);
+            let (number, first_test) = (self.number_of(plan, attribute), first_test as u32);
+            let look = Look { attribute, number, same_value, space, wildcards, first_test, tests, free, missing };
+            self.table.groups.looks.push(look);
         }
         self.groups.asked = asked;
         outside
+    }
+
+    /// Makes the short form of a test of texts, if it has one.
+    fn quick(&self, predicate: u32) -> Quick {
+        let RouteTable { conditions, texts, .. } = &*self.table;
+        let predicate = conditions.predicates.get(predicate as usize);
+        let Some(predicate) = predicate.filter(|predicate| is_of_texts_only(predicate)) else { return Quick::No };
+        match predicate.test {
+            Test::Equals(Literal::Text(text)) => Quick::Equals(text::Literal::at(text, texts)),
+            Test::Prefix(text) => Quick::Prefix(text::Literal::at(text, texts)),
+            Test::Suffix(text) => Quick::Suffix(text::Literal::at(text, texts)),
+            _ => Quick::No,
+        }
+    }
+
+    /// Puts the texts of tests for equality into the index, if there are enough to make a lookup worth it, and takes these tests out.
+    /// Returns their part of the index.
+    fn index_texts(&mut self, members: u32, first_test: usize) -> u32 {
+        let mut tests = std::mem::take(&mut self.groups.tests);
+        tests.clear();
+        tests.extend(self.table.groups.tests.drain(first_test..));
+        let texts_of = |conditions: &Conditions, test: &LookTest| match test.quick {
+            Quick::Equals(_) => 1,
+            _ => values_of(conditions, test.predicate).map_or(0, <[Literal]>::len),
+        };
+        let mut space = 0;
+        if tests.iter().map(|test| texts_of(&self.table.conditions, test)).sum::<usize>() >= INDEX_FROM {
+            space = ACCESS_SPACES | self.groups.spaces;
+            self.groups.spaces += 1;
+        }
+        let first_key = self.groups.keys.len();
+        self.groups.keys_by_text.clear();
+        for test in &tests {
+            match texts_of(&self.table.conditions, test) {
+                texts @ 1.. if space != 0 => {
+                    (0..texts).for_each(|at| self.index_text(space, first_key, members, test, at));
+                }
+                _ => self.table.groups.tests.push(*test),
+            }
+        }
+        self.groups.tests = tests;
+        space
+    }
+
+    /// Adds the members of a test to those of one of its values.
+    fn index_text(&mut self, space: u32, first_key: usize, members: u32, test: &LookTest, at: usize) {
+        let Some(text) = text_of(&self.table.conditions, test.predicate, at) else { return };
+        let GroupScratch { keys, keys_by_text, .. } = &mut *self.groups;
+        let texts = &self.table.texts;
+        let bytes = text.bytes_of(texts);
+        let same = |index: u32| {
+            keys.get(first_key + index as usize).is_some_and(|key: &AccessKey| key.text.bytes_of(texts) == bytes)
+        };
+        let place = match keys_by_text.find_or_add(hash_bytes(bytes), keys.len() - first_key, same) {
+            Ok(known) => first_key + known as usize,
+            Err(new) => {
+                let (passes, bars) = (self.row(members), self.row(members));
+                self.groups.keys.push(AccessKey { space, text, payload: [passes, bars, 0] });
+                first_key + new as usize
+            }
+        };
+        let Some([passes, bars, _]) = self.groups.keys.get(place).map(|key| key.payload) else { return };
+        let words = (members as usize).div_ceil(64);
+        for (from, to) in [(test.passes, passes), (test.bars, bars)] {
+            for word in 0..words {
+                let bits = self.table.groups.bits.get(from as usize + word).copied().unwrap_or_default();
+                if let Some(to) = self.table.groups.bits.get_mut(to as usize + word) {
+                    *to |= bits;
+                }
+            }
+        }
+    }
+
+    /// Puts the wildcards among the tests from `first_test` on behind the others and into a set, if there are enough. Returns how many
+    /// tests are not in the set, and its place.
+    fn gather_wildcards(&mut self, first_test: usize) -> (u32, u32) {
+        let RouteTable { groups, conditions, texts, .. } = &mut *self.table;
+        let tests = groups.tests.get_mut(first_test..).unwrap_or_default();
+        let wildcard = |test: &LookTest| {
+            let predicate = conditions.predicates.get(test.predicate as usize)?;
+            match predicate.test {
+                Test::Wildcard(wildcard) if is_of_texts_only(predicate) => {
+                    conditions.literals.wildcards.get(wildcard as usize).copied()
+                }
+                _ => None,
+            }
+        };
+        tests.sort_by_key(|test| wildcard(test).is_some());
+        let plain = tests.partition_point(|test| wildcard(test).is_none());
+        let wildcards = tests.get(plain..).unwrap_or_default();
+        if wildcards.len() < WILDCARDS_FROM {
+            return (tests.len() as u32, u32::MAX);
+        }
+        if groups.wildcards.len() == groups.wildcards_in_use {
+            groups.wildcards.push(WildcardSet::default());
+        }
+        let Some(set) = groups.wildcards.get_mut(groups.wildcards_in_use) else {
+            return (tests.len() as u32, u32::MAX);
+        };
+        let built = set.build(wildcards.iter().filter_map(wildcard), texts, &conditions.literals.needles, usize::MAX);
+        if built.is_err() {
+            return (tests.len() as u32, u32::MAX);
+        }
+        groups.wildcards_in_use += 1;
+        (plain as u32, groups.wildcards_in_use as u32 - 1)
     }
 
     /// The rows of the members that a look lets pass before it has tested anything, and when there is nothing to test.
@@ -324,6 +440,36 @@ fn missing(predicate: &Predicate) -> Truth {
     match predicate.test {
         Test::Exists(expected) => Truth::from(!expected),
         _ => predicate.on_missing,
+    }
+}
+
+/// Whether a test is false of all that is no text, and looks at texts as they are.
+fn is_of_texts_only(predicate: &Predicate) -> bool {
+    predicate.about == Types::TEXT
+        && !predicate.ignore_case
+        && !predicate.text_as_number
+        && predicate.on_other_type == Truth::False
+}
+
+/// The values of an `in` of texts only.
+fn values_of(conditions: &Conditions, predicate: u32) -> Option<&[Literal]> {
+    let predicate = conditions.predicates.get(predicate as usize).filter(|predicate| is_of_texts_only(predicate))?;
+    match predicate.test {
+        Test::In { first, count } => Some(conditions.literals.list(first, count)),
+        _ => None,
+    }
+}
+
+/// One of the texts that a test for equality names.
+fn text_of(conditions: &Conditions, predicate: u32, at: usize) -> Option<Text> {
+    let literal = match conditions.predicates.get(predicate as usize)?.test {
+        Test::Equals(literal) => literal,
+        Test::In { first, count } => *conditions.literals.list(first, count).get(at)?,
+        _ => return None,
+    };
+    match literal {
+        Literal::Text(text) => Some(text),
+        _ => None,
     }
 }
 

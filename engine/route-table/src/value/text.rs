@@ -64,6 +64,13 @@ impl Literal {
         Some(Literal { first, last: last_word(bytes, first), mask: mask(bytes.len()), text })
     }
 
+    /// The literal that lies in `texts` at a place.
+    pub(crate) fn at(text: Text, texts: &str) -> Literal {
+        let bytes = text.bytes_of(texts);
+        let first = first_word(bytes);
+        Literal { first, last: last_word(bytes, first), mask: mask(bytes.len()), text }
+    }
+
     /// The literal as it was written.
     pub fn text<'t>(&self, texts: &'t str) -> &'t str {
         self.text.of(texts)
