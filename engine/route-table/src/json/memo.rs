@@ -167,8 +167,9 @@ impl<K: Kernel> Recall<'_, '_, K> {
         let begins = (self.colons << 1 | self.within_value) & self.others;
         let (moved, carry) = self.others.overflowing_add(begins);
         self.within_value = u64::from(carry) | self.colons >> 63;
-        let rest = self.bytes.len() - self.base;
-        self.keep = !(self.others & !moved) & if rest < BLOCK { (1 << rest) - 1 } else { u64::MAX };
+        // Zeros behind the payload's end are marked, too. They do no harm: the last byte of a shape, and the last one before a cut, is
+        // a mark, and none is found there.
+        self.keep = !(self.others & !moved);
     }
 
     /// Compares kept bytes, those of the block at hand that `within` marks, up to the `end`th of all.
@@ -216,7 +217,7 @@ impl<K: Kernel> Recall<'_, '_, K> {
     #[inline(always)]
     fn fits(&mut self) -> bool {
         let length = usize::from(self.shape.length);
-        let mut cuts = self.shape.cuts.iter().take(usize::from(self.shape.cut_count));
+        let mut cuts = self.shape.cuts.get(..usize::from(self.shape.cut_count)).unwrap_or_default().iter();
         let mut cut = cuts.next();
         while let Some(mut block) = self.look() {
             self.strike();
@@ -265,9 +266,9 @@ fn recall<K: Kernel>(kernel: K, plans: &Plans, shape: &Shape, bytes: &[u8], valu
     if !recall.fits() {
         return false;
     }
-    for ([colon, mark], node) in
-        recall.places.as_chunks::<2>().0.iter().zip(shape.nodes.iter().take(usize::from(shape.stops)))
-    {
+    let stops = usize::from(shape.stops);
+    let places = recall.places.as_chunks::<2>().0.get(..stops).unwrap_or_default();
+    for ([colon, mark], node) in places.iter().zip(shape.nodes.get(..stops).unwrap_or_default()) {
         let (colon, mark) = (*colon as usize, *mark as usize);
         let Some(node) = plans.node(*node) else { continue };
         let found = match bytes.get(mark) {

@@ -62,8 +62,9 @@ pub(super) struct Node {
 /// A name in an object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Child {
-    /// The first eight bytes of the quoted name, zeros after its end.
+    /// The first and the last eight bytes of the quoted name, zeros after its end.
     head: u64,
+    tail: u64,
     /// Of the quoted name. `UNWRITABLE` if a payload can hold the name in no way but with escapes.
     length: u32,
     text: u32,
@@ -292,30 +293,47 @@ impl Plans {
     }
 
     #[inline(always)]
-    fn children(&self, node: &Node) -> &[Child] {
+    pub(super) fn children(&self, node: &Node) -> &[Child] {
         self.children.get(node.children as usize..(node.children + node.wanted) as usize).unwrap_or_default()
     }
 
-    /// The child of `node` whose quoted name stands in `bytes` from `start` to `end`, letter by letter.
+    /// The child of `node` whose quoted name stands in `bytes` from `start` to `end`, letter by letter. `children` are those of the
+    /// node.
     #[expect(clippy::manual_find, reason = "a closure would not be compiled for the kernel's instructions")]
     #[inline(always)]
-    pub(super) fn child(&self, node: &Node, bytes: &[u8], start: usize, end: usize) -> Option<&Child> {
+    pub(super) fn child<'a>(
+        &'a self,
+        (node, children): (&Node, &'a [Child]),
+        bytes: &[u8],
+        start: usize,
+        end: usize,
+    ) -> Option<&'a Child> {
         if node.slot_mask != 0 {
-            let quoted = bytes.get(start..end)?;
-            return self.hashed_child(node, quoted).filter(|child| child.length != UNWRITABLE);
+            return self.hashed_writable_child(node, bytes, start, end);
         }
         let (head, length) = (head(bytes, start, end), (end - start) as u32);
-        for child in self.children(node) {
-            if child.head == head && child.length == length && (length <= 8 || self.tail_is(child, bytes, start, end)) {
+        for child in children {
+            if child.head == head && child.length == length && (length <= 8 || self.rest_is(child, bytes, start, end)) {
                 return Some(child);
             }
         }
         None
     }
 
+    /// Whether a name of more than eight bytes that begins like that of the child is that of the child.
     #[inline(always)]
-    fn tail_is(&self, child: &Child, bytes: &[u8], start: usize, end: usize) -> bool {
-        bytes.get(start + 8..end) == self.texts.get(child.text as usize + 8..(child.text + child.text_length) as usize)
+    fn rest_is(&self, child: &Child, bytes: &[u8], start: usize, end: usize) -> bool {
+        child.tail == word(bytes, end - 8) && (end - start <= 16 || self.middle_is(child, bytes, start, end))
+    }
+
+    #[inline(never)]
+    fn middle_is(&self, child: &Child, bytes: &[u8], start: usize, end: usize) -> bool {
+        bytes.get(start..end) == Some(child.text(&self.texts))
+    }
+
+    #[inline(never)]
+    fn hashed_writable_child(&self, node: &Node, bytes: &[u8], start: usize, end: usize) -> Option<&Child> {
+        self.hashed_child(node, bytes.get(start..end)?).filter(|child| child.length != UNWRITABLE)
     }
 
     /// The child of `node` with this name in quotes, whatever a payload must do to write it.
@@ -347,7 +365,15 @@ impl Child {
         // Unescaped text can't hold a quote or a backslash, so bytes that look as if it did are something else.
         let writable = !name.iter().any(|byte| matches!(byte, b'"' | b'\\'));
         let length = if writable { drafted.text_length } else { UNWRITABLE };
-        Child { head: head(texts, start, end), length, text: drafted.text, text_length: drafted.text_length, node }
+        let tail = if end - start > 8 { word(texts, end - 8) } else { 0 };
+        Child {
+            head: head(texts, start, end),
+            tail,
+            length,
+            text: drafted.text,
+            text_length: drafted.text_length,
+            node,
+        }
     }
 
     #[inline(always)]
@@ -360,15 +386,23 @@ impl Child {
 #[inline(always)]
 fn head(bytes: &[u8], start: usize, end: usize) -> u64 {
     let length = end - start;
-    let rest = bytes.get(start..).unwrap_or_default();
-    let word = match rest.first_chunk::<8>() {
-        Some(eight) => u64::from_le_bytes(*eight),
-        None => short_head(rest),
-    };
+    let word = word(bytes, start);
     if length >= 8 { word } else { word & ((1 << (length * 8)) - 1) }
 }
 
+/// Eight bytes from `at` on, zeros after the end.
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> u64 {
+    if let Some(rest) = bytes.get(at..)
+        && let Some(eight) = rest.first_chunk::<8>()
+    {
+        return u64::from_le_bytes(*eight);
+    }
+    last_word(bytes, at)
+}
+
 #[cold]
-fn short_head(rest: &[u8]) -> u64 {
-    rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+#[inline(never)]
+fn last_word(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).unwrap_or_default().iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }

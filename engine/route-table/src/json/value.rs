@@ -87,12 +87,15 @@ pub(super) fn trim(bytes: &[u8], mut start: usize, mut end: usize) -> (usize, us
 /// The value that stands between two marks: a text, a number, a word. `None` if it is none of these.
 #[inline(always)]
 pub(super) fn plain_value<K: Kernel>(kernel: K, bytes: &[u8], start: usize, end: usize) -> Option<Found> {
-    let (start, end) = trim(bytes, start, end);
-    let first = *bytes.get(start)?;
+    let (mut start, mut end) = (start, end);
+    // Where there is nothing, the first byte is a mark.
+    if byte(bytes, start) <= b' ' || byte(bytes, end - 1) <= b' ' {
+        (start, end) = trim(bytes, start, end);
+    }
     if start >= end {
         return None;
     }
-    match first {
+    match byte(bytes, start) {
         b'"' => text(kernel, bytes, start, end),
         b'-' | b'0'..=b'9' => number(kernel, bytes, start, end),
         _ => word(bytes, start, end),
@@ -132,6 +135,7 @@ fn text<K: Kernel>(kernel: K, bytes: &[u8], start: usize, end: usize) -> Option<
 
 /// A text with its first backslash at `at`.
 #[cold]
+#[inline(never)]
 pub(super) fn escaped_text(bytes: &[u8], first: usize, mut at: usize, last: usize) -> Option<Found> {
     while at <= last {
         match bytes.get(at)? {
@@ -176,6 +180,7 @@ fn number<K: Kernel>(kernel: K, bytes: &[u8], start: usize, end: usize) -> Optio
 }
 
 #[cold]
+#[inline(never)]
 fn long_number(bytes: &[u8], start: usize, end: usize) -> bool {
     bytes.get(start..end).is_some_and(is_number)
 }

@@ -82,6 +82,7 @@ pub(super) struct Walk<'a, 'p, K, R> {
     top: Frame,
     /// Of the container at hand.
     node: &'a Node,
+    children: &'a [Child],
     depth: usize,
     record: R,
 }
@@ -128,13 +129,14 @@ pub(super) fn walk<K: Kernel, R: Record>(
     ground.serial += 1;
     record.keep(bytes, 0, first);
     let top = Frame { node: plan.root, unmet: root.wanted, serial: ground.serial, array: false, within_array: false };
-    let mut walk = Walk { plans, plan, scan, values, ground, top, node: root, depth: 0, record };
+    let children = plans.children(root);
+    let mut walk = Walk { plans, plan, scan, values, ground, top, node: root, children, depth: 0, record };
     let mut step = Item(first);
     loop {
         step = match step {
-            Item(at) if walk.top.array => walk.element(at),
-            Item(at) => walk.member(at),
-            Closed(mark) => walk.closed(mark),
+            Item(at) if walk.top.array => walk.elements(at),
+            Item(at) => walk.members(at),
+            Closed(mark) => walk.leave(mark, false, 0),
             After(end) => walk.after(end),
             Skip(levels) => walk.skip(levels),
             End(well) => return well,
@@ -148,7 +150,17 @@ impl<'a, K: Kernel, R: Record> Walk<'a, '_, K, R> {
         self.record.keep(self.scan.bytes, from, to);
     }
 
-    /// One key and its value, after the mark at `before`.
+    /// Members of objects, one after the other; the first one begins after the mark at `before`.
+    #[inline(always)]
+    fn members(&mut self, mut before: usize) -> Step {
+        loop {
+            match self.member(before) {
+                Item(mark) if !self.top.array => before = mark,
+                other => return other,
+            }
+        }
+    }
+
     #[inline(always)]
     fn member(&mut self, before: usize) -> Step {
         let Some(colon) = self.scan.mark() else { return BROKEN };
@@ -169,7 +181,7 @@ impl<'a, K: Kernel, R: Record> Walk<'a, '_, K, R> {
     #[inline(always)]
     fn child(&mut self, start: usize, colon: usize) -> Option<(u32, &'a Node)> {
         let bytes = self.scan.bytes;
-        let node = match self.plans.child(self.node, bytes, start, colon) {
+        let node = match self.plans.child((self.node, self.children), bytes, start, colon) {
             Some(child) => child.node,
             None if self.scan.byte(start) == b'"'
                 && self.scan.byte(colon - 1) == b'"'
@@ -269,7 +281,7 @@ impl<'a, K: Kernel, R: Record> Walk<'a, '_, K, R> {
         match self.ground.frames.get_mut(self.depth) {
             Some(place) => {
                 *place = self.top;
-                (self.top, self.node) = (frame, node);
+                (self.top, self.node, self.children) = (frame, node, self.plans.children(node));
                 self.depth += 1;
                 Item(mark)
             }
@@ -283,7 +295,17 @@ impl<'a, K: Kernel, R: Record> Walk<'a, '_, K, R> {
         if self.top.unmet == 0 { self.leave(mark, true, 1) } else { Skip(1) }
     }
 
-    /// One element of an array, after the mark at `before`.
+    /// Elements of arrays, one after the other; the first one begins after the mark at `before`.
+    #[inline(always)]
+    fn elements(&mut self, mut before: usize) -> Step {
+        loop {
+            match self.element(before) {
+                Item(mark) if self.top.array => before = mark,
+                other => return other,
+            }
+        }
+    }
+
     #[inline(always)]
     fn element(&mut self, before: usize) -> Step {
         let Some(mark) = self.scan.mark() else { return BROKEN };
@@ -310,30 +332,18 @@ impl<'a, K: Kernel, R: Record> Walk<'a, '_, K, R> {
         }
     }
 
-    /// Goes on after the end of the container at hand, whose closing bracket this is.
-    #[inline(always)]
-    fn closed(&mut self, mark: usize) -> Step {
-        if !self.pop() {
-            return End(true);
-        }
-        if self.top.unmet == 0 { self.leave(mark, true, 0) } else { After(mark) }
-    }
-
-    #[inline(always)]
-    fn pop(&mut self) -> bool {
-        let Some(depth) = self.depth.checked_sub(1) else { return false };
-        let Some(frame) = self.ground.frames.get(depth) else { return false };
-        let Some(node) = self.plans.node(frame.node) else { return false };
-        (self.top, self.node, self.depth) = (*frame, node, depth);
-        true
-    }
-
-    /// Goes on where something is still wanted. `open`: the container at hand goes on at `mark`; `levels` containers within it do, too.
+    /// Goes on where something is still wanted, in a container around the one at hand. `open`: the one at hand goes on at `mark`;
+    /// `levels` containers within it do, too.
     #[inline(always)]
     fn leave(&mut self, mark: usize, open: bool, mut levels: usize) -> Step {
         levels += usize::from(open);
-        while self.pop() {
-            if self.top.unmet != 0 {
+        while let Some(depth) = self.depth.checked_sub(1)
+            && let Some(frame) = self.ground.frames.get(depth)
+        {
+            self.depth = depth;
+            if frame.unmet != 0 {
+                let Some(node) = self.plans.node(frame.node) else { return BROKEN };
+                (self.top, self.node, self.children) = (*frame, node, self.plans.children(node));
                 return if levels == 0 { After(mark) } else { Skip(levels) };
             }
             levels += 1;
@@ -366,6 +376,7 @@ impl<'a, K: Kernel, R: Record> Walk<'a, '_, K, R> {
 
 /// [`Plans::child`] for keys with white space around them or with escapes.
 #[cold]
+#[inline(never)]
 fn unusual_child<'a>(
     plans: &'a Plans,
     node: &Node,
@@ -376,7 +387,7 @@ fn unusual_child<'a>(
     let (start, end) = trim(bytes, start, colon);
     let inner = bytes.get(start..end)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     let Some(escape) = inner.iter().position(|byte| *byte == b'\\') else {
-        return plans.child(node, bytes, start, end);
+        return plans.child((node, plans.children(node)), bytes, start, end);
     };
     escaped_text(bytes, start + 1, start + 1 + escape, end - 1)?;
     unescape(inner, name).ok()?;

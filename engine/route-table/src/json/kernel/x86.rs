@@ -151,8 +151,12 @@ impl Kernel for Avx2 {
 #[inline(always)]
 fn load_masked(bytes: &[u8], at: usize) -> __m512i {
     let rest = bytes.get(at..).unwrap_or_default();
-    // SAFETY: only bytes of `rest` are read, loads need no alignment, and both AVX-512 kernels have asked for avx512bw and bmi2.
-    unsafe { _mm512_maskz_loadu_epi8(_bzhi_u64(u64::MAX, rest.len().min(BLOCK) as u32), rest.as_ptr().cast()) }
+    match rest.first_chunk::<BLOCK>() {
+        // SAFETY: a whole block is there, loads need no alignment, and both AVX-512 kernels have asked for avx512f.
+        Some(whole) => unsafe { _mm512_loadu_si512(whole.as_ptr().cast()) },
+        // SAFETY: only bytes of `rest` are read, loads need no alignment, and both AVX-512 kernels have asked for avx512bw and bmi2.
+        None => unsafe { _mm512_maskz_loadu_epi8(_bzhi_u64(u64::MAX, rest.len() as u32), rest.as_ptr().cast()) },
+    }
 }
 
 #[inline(always)]
