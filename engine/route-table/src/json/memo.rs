@@ -1,6 +1,6 @@
 //! The shape memo: what a walk depended on, kept so that the next payload of the same shape needs no walk.
 //!
-//! A walk is a function of the marks that it met, of its keys, and of the bytes of the values it wanted (see [`walk`](super::walk)).
+//! A walk is a function of the marks that it met, of its keys, and of the bytes of the values it wanted (see [`walk`](mod@super::walk)).
 //! Strike all else out of the payload (values between a colon and the next mark, and containers that were passed over) and what is
 //! kept of `{"type":"Feature","geometry":{"points":[[1,2],[3,4]],"x":1.5}}` for the field `geometry.x` is
 //! `{"type":,"geometry":{"points":[` *one container* `],"x":}`. This is the payload's *shape*.

@@ -8,7 +8,7 @@
 //! What that means for payloads that are no JSON:
 //! - Bytes between marks that are neither a key nor a wanted value are passed over, whatever they are.
 //! - A wanted value that is no text, number, `true`, `false` or `null` is missing. Of texts only the quotes are looked at, not what is
-//!   between them. [`validate`] is for those who want to know.
+//!   between them. [`validate`](fn@validate) is for those who want to know.
 //! - Where the marks can't be those of JSON (`{,`), where the payload ends too soon, and in containers more than 256 levels deep, all
 //!   that was not found yet is missing. Containers that nobody wants anything of are passed over by counting brackets of both kinds.
 //! - Of equal keys in an object, the first one counts. A key with escapes is the name that it means.
