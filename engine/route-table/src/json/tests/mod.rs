@@ -73,7 +73,7 @@ fn is_known(reader: &mut Reader, plans: &Plans, payload: &[u8]) -> bool {
 }
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: if cfg!(miri) { 4 } else { 512 }, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: if cfg!(miri) { 2 } else { 512 }, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Bytes where mistakes hide.
@@ -144,7 +144,7 @@ proptest! {
         shapes in prop::collection::vec((tree::object(), tree::style()), 1..4),
         paths in tree::paths(),
         seed in any::<u64>(),
-        length in 4usize..40,
+        length in 4usize..if cfg!(miri) { 6 } else { 40 },
         mutated in prop::collection::vec((any::<prop::sample::Index>(), mutations()), 0..4),
     ) {
         let mut random = Style { seed, space: 0, escape: 0 };
