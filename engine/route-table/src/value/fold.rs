@@ -13,8 +13,16 @@ use super::text::first_word;
 /// The simple lower case of a letter: itself, if Unicode has none or says it with several.
 #[inline]
 pub fn lower(letter: char) -> char {
-    if letter.is_ascii() {
-        return letter.to_ascii_lowercase();
+    match letter {
+        '\0'..='\x7f' => return letter.to_ascii_lowercase(),
+        // Most of Latin, Greek and Cyrillic have their two cases in two runs; what comes to the right of them has none.
+        'À'..='Ö' | 'Ø'..='Þ' | 'Α'..='Ρ' | 'Σ'..='Ϋ' | 'А'..='Я' => {
+            return char::from_u32(letter as u32 + 0x20).unwrap_or(letter);
+        }
+        'ß'..='ö' | 'ø'..='ÿ' | 'ά'..='ώ' | 'а'..='џ' | '\u{2e80}'..='\u{a63f}' | '\u{ac00}'..='\u{d7ff}' => {
+            return letter;
+        }
+        _ => {}
     }
     let mut lower = letter.to_lowercase();
     match (lower.next(), lower.next()) {
@@ -230,6 +238,9 @@ fn split_last(value: &[u8]) -> Option<(&[u8], Unit)> {
 
 /// The letter that these bytes are, if they are just one.
 fn letter_of(bytes: &[u8]) -> Option<Unit> {
+    if let [first @ 0xc2..=0xdf, second @ 0x80..=0xbf] = bytes {
+        return char::from_u32(u32::from(first & 0x1f) << 6 | u32::from(second & 0x3f)).map(Unit::Letter);
+    }
     let mut letters = std::str::from_utf8(bytes).ok()?.chars();
     let letter = letters.next()?;
     letters.next().is_none().then_some(Unit::Letter(letter))
@@ -284,6 +295,14 @@ mod tests {
             for literal in ["300 k", "k", "kk", "kelvin", "K", "k", "\u{250}", "ⱥ", "vin", "l"] {
                 check(value.as_bytes(), literal);
             }
+        }
+    }
+
+    #[test]
+    fn every_letter_has_the_lower_case_that_unicode_says() {
+        for letter in '\0'..=char::MAX {
+            let expected: Vec<char> = letter.to_lowercase().collect();
+            assert_eq!(lower(letter), if expected.len() == 1 { expected[0] } else { letter }, "{letter:?}");
         }
     }
 

@@ -293,9 +293,10 @@ pub(super) fn first_word(bytes: &[u8]) -> u64 {
 /// The first word of the bytes that are in `payload` at `start`. What follows them is loaded, too, if they are short, and masked out.
 #[inline]
 pub(super) fn first_word_at(payload: &[u8], start: usize, bytes: &[u8]) -> u64 {
-    match payload.get(start..).and_then(<[u8]>::first_chunk) {
-        Some(word) => u64::from_le_bytes(*word) & mask(bytes.len()),
-        None => first_word(bytes),
+    match (bytes.first_chunk(), payload.get(start..).and_then(<[u8]>::first_chunk)) {
+        (Some(word), _) => u64::from_le_bytes(*word),
+        (None, Some(word)) => u64::from_le_bytes(*word) & mask(bytes.len() & 7),
+        (None, None) => first_word(bytes),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::value::text::mask;
 
 /// The head of a number, which has no tail; `None` if this is not one of those that are read here. `first` is the first word of the
 /// text, zeros behind its end.
-#[inline(always)]
+#[inline]
 pub(super) fn read(text: &[u8], first: u64) -> Option<Head> {
     let negative = first as u8 == b'-';
     let start = usize::from(negative);

@@ -55,9 +55,14 @@ impl Reference {
     }
 }
 
+/// What was before a number in its payload, enough to be loaded with it.
+const LONG: &str = "{\"amounts\":[1234567.8901,0000000000000001234567890123456789";
+
 /// Every way to ask gives this answer.
 fn check(left: &str, right: &str) {
-    for (before, after) in [("", ""), ("{\"x\":", ",\"y\":12345678}"), ("123", "45678901234567890"), ("", "0")] {
+    for (before, after) in
+        [("", ""), ("{\"x\":", ",\"y\":12345678}"), ("123", "45678901234567890"), ("", "0"), (LONG, ""), (LONG, "5")]
+    {
         let payload = format!("{before}{left}{after}");
         let found = Number::parse_at(payload.as_bytes(), before.len()..before.len() + left.len());
         assert_eq!(found, parse_any(left.as_bytes()), "{left}");
@@ -78,6 +83,14 @@ fn check(left: &str, right: &str) {
     texts.push_str("99");
     assert_eq!(compare(left.as_bytes(), &literal, &texts), Some(expected), "{left} and {right}");
     let (left, right) = (Number::parse(left.as_bytes()).unwrap(), literal.number(&texts));
+    for (bound, above, below) in [
+        (Bound::Included(literal), expected.is_ge(), expected.is_le()),
+        (Bound::Excluded(literal), expected.is_gt(), expected.is_lt()),
+        (Bound::Unbounded, true, true),
+    ] {
+        assert_eq!(Interval::new(bound, Bound::Unbounded).contains(&left, &texts), above, "{left:?} and {bound:?}");
+        assert_eq!(Interval::new(Bound::Unbounded, bound).contains(&left, &texts), below, "{left:?} and {bound:?}");
+    }
     assert_eq!(left.cmp(&right), expected);
     assert_eq!(right.cmp(&left), expected.reverse());
     if expected.is_eq() {
@@ -288,6 +301,26 @@ proptest! {
             check(&text, &other);
             prop_assert_eq!(Number::parse(text.as_bytes()), Number::parse(other.as_bytes()));
         }
+    }
+
+    #[test]
+    fn ranges_hold_what_is_within_both_bounds(
+        value in number(),
+        lower in number(),
+        upper in number(),
+        at_least in any::<bool>(),
+        at_most in any::<bool>(),
+    ) {
+        prop_assume!([&value, &lower, &upper].into_iter().all(|text| is_number(text)));
+        let mut texts = String::new();
+        let [lower, upper] = [lower, upper].map(|text| Decimal::compile(&text, &mut texts).unwrap());
+        let number = Number::parse(value.as_bytes()).unwrap();
+        let (from, to) = (number.cmp_decimal(&lower, &texts), number.cmp_decimal(&upper, &texts));
+        let expected = (from.is_gt() || (at_least && from.is_eq())) && (to.is_lt() || (at_most && to.is_eq()));
+        let bound = |literal, included| if included { Bound::Included(literal) } else { Bound::Excluded(literal) };
+        let interval = Interval::new(bound(lower, at_least), bound(upper, at_most));
+        prop_assert_eq!(interval.contains(&number, &texts), expected);
+        prop_assert!(!Interval::new(Bound::Excluded(lower), Bound::Excluded(lower)).contains(&number, &texts));
     }
 
     #[test]
