@@ -4,14 +4,13 @@
 //! a payload. Both ways take turns, so that a noisy machine slows both. Their answers are counted and compared.
 //! A word behind the command runs only the groups whose names hold it.
 
-use std::fmt::Write as _;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::time::Instant;
 use veltrix_route_table::value::cidr::{self, Block, CidrRanges};
 use veltrix_route_table::value::fold;
-use veltrix_route_table::value::number::{Decimal, Number};
+use veltrix_route_table::value::number::{Decimal, Interval, Number};
 use veltrix_route_table::value::text::{Excerpt, Literal, Needle};
 use veltrix_route_table::value::wildcard::Wildcard;
 use veltrix_route_table::value::wildcard_set::{Matches, WildcardSet};
@@ -39,8 +38,28 @@ struct Bench {
     only: String,
 }
 
-/// A way to do something with all values of a payload, and what it answered.
+/// A way to do something with all values of a payload, by name, and how many good answers that gave.
 type Way<'a> = (&'a str, Box<dyn FnMut(&Payload) -> usize + 'a>);
+
+/// Does it with each value alone.
+fn each<'a>(name: &'a str, mut test: impl FnMut(&[u8]) -> usize + 'a) -> Way<'a> {
+    (name, Box::new(move |payload| payload.texts().map(&mut test).sum()))
+}
+
+/// Does it with each value in its payload.
+fn each_in<'a>(name: &'a str, mut test: impl FnMut(&[u8], Range<usize>) -> usize + 'a) -> Way<'a> {
+    (name, Box::new(move |payload| payload.values.iter().map(|range| test(&payload.bytes, range.clone())).sum()))
+}
+
+/// Does it with each value, made ready for many tests.
+fn each_excerpt<'a>(name: &'a str, mut test: impl FnMut(Excerpt<'_>) -> usize + 'a) -> Way<'a> {
+    each_in(name, move |payload, range| Excerpt::new(payload, range).map_or(0, &mut test))
+}
+
+/// How many of the literals pass.
+fn hits<T>(literals: &[T], test: impl FnMut(&&T) -> bool) -> usize {
+    literals.iter().filter(test).count()
+}
 
 impl Bench {
     /// Measures the ways side by side. All that have the same first word in their name must give the same answer.
@@ -90,10 +109,6 @@ impl Payload {
     fn texts(&self) -> impl Iterator<Item = &[u8]> {
         self.values.iter().map(|range| &self.bytes[range.clone()])
     }
-
-    fn excerpts(&self) -> impl Iterator<Item = Excerpt<'_>> {
-        self.values.iter().map(|range| Excerpt::new(&self.bytes, range.clone()).expect("a value lies in its payload"))
-    }
 }
 
 /// A generator of numbers that look random and are the same in each run (Steele et al., "SplitMix", 2014).
@@ -116,22 +131,19 @@ impl Random {
     }
 }
 
-fn count(answers: impl Iterator<Item = bool>) -> usize {
-    answers.filter(|answer| *answer).count()
-}
-
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("all values are texts")
 }
 
 fn numbers(bench: &Bench) {
     let mut random = Random(1);
-    let longitudes = (0..VALUES).map(|_| format!("{}", -122.0 - random.next() as f64 / u64::MAX as f64));
-    let longitudes = Payload::new(longitudes.collect::<Vec<_>>());
-    let amounts = (0..VALUES).map(|_| format!("{}.{:02}", random.below(10_000), random.below(100)));
-    let amounts = Payload::new(amounts.collect::<Vec<_>>());
-    let ids = Payload::new((0..VALUES).map(|_| format!("{}", random.next() >> 1)).collect::<Vec<_>>());
-    let counts = Payload::new((0..VALUES).map(|_| format!("{}", random.below(100_000))).collect::<Vec<_>>());
+    let mut payload = |mut value: Box<dyn FnMut(&mut Random) -> String>| {
+        Payload::new((0..VALUES).map(|_| value(&mut random)).collect::<Vec<_>>())
+    };
+    let longitudes = payload(Box::new(|random| format!("{}", -122.0 - random.next() as f64 / u64::MAX as f64)));
+    let amounts = payload(Box::new(|random| format!("{}.{:02}", random.below(10_000), random.below(100))));
+    let ids = payload(Box::new(|random| format!("{}", random.next() >> 1)));
+    let counts = payload(Box::new(|random| format!("{}", random.below(100_000))));
     for (name, payload, literals) in [
         ("number longitude", &longitudes, ["-122.42916360922355", "-122.1", "-122.9", "-122.5", "-122"]),
         ("number amount", &amounts, ["5000", "100", "9999.99", "10.5", "0"]),
@@ -140,179 +152,93 @@ fn numbers(bench: &Bench) {
     ] {
         let mut texts = String::new();
         let decimals = literals.map(|literal| Decimal::compile(literal, &mut texts).expect("a number"));
+        let intervals = decimals.map(|literal| Interval::new(Bound::Unbounded, Bound::Excluded(literal)));
         let floats = literals.map(|literal| literal.parse::<f64>().expect("a number"));
-        let count_less =
-            |number: Number<'_>| decimals.iter().filter(|literal| number.cmp_decimal(literal, &texts).is_lt()).count();
-        bench.group(
-            name,
-            payload,
-            vec![
-                (
-                    "parse Number::parse",
-                    Box::new(|payload| {
-                        count(
-                            payload.texts().map(|text| Number::parse(text).is_some_and(|number| number.key()[1] != 7)),
-                        )
-                    }),
-                ),
-                (
-                    "parse Number::parse_at",
-                    Box::new(|payload| {
-                        let values = payload.values.iter().cloned();
-                        count(values.map(|range| {
-                            Number::parse_at(&payload.bytes, range).is_some_and(|number| number.key()[1] != 7)
-                        }))
-                    }),
-                ),
-                (
-                    "parse str::parse::<f64>",
-                    Box::new(|payload| {
-                        count(
-                            payload.texts().map(|bytes| text(bytes).parse::<f64>().is_ok_and(|number| number != 0.777)),
-                        )
-                    }),
-                ),
-                (
-                    "less than 5 literals, Number",
-                    Box::new(|payload| {
-                        let values = payload.values.iter().cloned();
-                        values.filter_map(|range| Number::parse_at(&payload.bytes, range)).map(count_less).sum()
-                    }),
-                ),
-                (
-                    "less than 5 literals, f64",
-                    Box::new(|payload| {
-                        let values = payload.texts().filter_map(|bytes| text(bytes).parse::<f64>().ok());
-                        values.map(|value| floats.iter().filter(|literal| value < **literal).count()).sum()
-                    }),
-                ),
-            ],
-        );
+        let is_read = |number: Option<Number<'_>>| usize::from(number.is_some_and(|number| number.key()[1] != 7));
+        let ways = vec![
+            each("parse Number::parse", |value| is_read(Number::parse(value))),
+            each_in("parse Number::parse_at", |payload, range| is_read(Number::parse_at(payload, range))),
+            each("parse str::parse::<f64>", |value| {
+                usize::from(text(value).parse::<f64>().is_ok_and(|number| number != 0.777))
+            }),
+            each_in("less than 5 literals, Number::cmp_decimal", |payload, range| {
+                let number = Number::parse_at(payload, range).expect("a number");
+                hits(&decimals, |literal| number.cmp_decimal(literal, &texts).is_lt())
+            }),
+            each_in("less than 5 literals, Interval::contains", |payload, range| {
+                let number = Number::parse_at(payload, range).expect("a number");
+                hits(&intervals, |interval| interval.contains(&number, &texts))
+            }),
+            each("less than 5 literals, f64", |value| {
+                let number = text(value).parse::<f64>().expect("a number");
+                hits(&floats, |literal| number < **literal)
+            }),
+        ];
+        bench.group(name, payload, ways);
     }
-    let doubles: Vec<f64> = (0..VALUES).map(|_| random.below(1_000_000) as f64 / 100.0).collect();
-    let odd: Vec<f64> = (0..VALUES).map(|_| random.next() as f64 / u64::MAX as f64).collect();
-    for (name, doubles) in [("number from doubles of cents", doubles), ("number from any double", odd)] {
-        bench.group(
-            name,
-            &amounts,
-            vec![
-                (
-                    "from Number::from_f64",
-                    Box::new(|_| count(doubles.iter().map(|value| black_box(Number::from_f64(*value)).is_some()))),
-                ),
-                (
-                    "from to_string and parse",
-                    Box::new(|_| {
-                        count(
-                            doubles
-                                .iter()
-                                .map(|value| black_box(Number::parse(value.to_string().as_bytes())).is_some()),
-                        )
-                    }),
-                ),
-            ],
-        );
+    let cents: Vec<f64> = (0..VALUES).map(|_| random.below(1_000_000) as f64 / 100.0).collect();
+    let any: Vec<f64> = (0..VALUES).map(|_| random.next() as f64 / u64::MAX as f64).collect();
+    for (name, doubles) in [("number from a double of cents", cents), ("number from any double", any)] {
+        let ways: Vec<Way<'_>> = vec![
+            (
+                "from Number::from_f64",
+                Box::new(|_| {
+                    hits(&doubles, |value| Number::from_f64(**value).is_some_and(|number| number.key()[1] != 7))
+                }),
+            ),
+            (
+                "from to_string",
+                Box::new(|_| {
+                    hits(&doubles, |value| {
+                        Number::parse(value.to_string().as_bytes()).is_some_and(|number| number.key()[1] != 7)
+                    })
+                }),
+            ),
+        ];
+        bench.group(name, &amounts, ways);
     }
+}
+
+/// Values of which a few are, begin or end like one of the literals.
+fn like(literals: &[String], random: &mut Random, mut other: impl FnMut(&mut Random) -> String) -> Payload {
+    let values = (0..VALUES).map(|_| match random.below(24) {
+        0 => literals[random.below(literals.len())].clone(),
+        1 => literals[random.below(literals.len())].clone() + "tail",
+        2 => "head".to_owned() + &literals[random.below(literals.len())],
+        _ => other(random),
+    });
+    Payload::new(values.collect::<Vec<_>>())
 }
 
 fn texts(bench: &Bench) {
     let mut random = Random(2);
     for len in [5, 8, 12, 16, 24] {
         let literals: Vec<String> = (0..5).map(|_| random.letters(len)).collect();
-        // One in eight values is, begins or ends like a literal.
-        let values = (0..VALUES).map(|_| match random.below(24) {
-            0 => literals[random.below(5)].clone(),
-            1 => literals[random.below(5)].clone() + "tail",
-            2 => "head".to_owned() + &literals[random.below(5)],
-            _ => {
-                let len = len + random.below(6);
-                random.letters(len)
-            }
+        let payload = like(&literals, &mut random, |random| {
+            let len = len + random.below(6);
+            random.letters(len)
         });
-        let payload = Payload::new(values.collect::<Vec<_>>());
         let mut texts = String::new();
         let compiled: Vec<_> =
             literals.iter().map(|literal| Literal::compile(literal, &mut texts).expect("room")).collect();
-        bench.group(
-            &format!("text of {len} bytes, 5 literals"),
-            &payload,
-            vec![
-                (
-                    "equal Literal::equals",
-                    Box::new(|payload| {
-                        payload
-                            .excerpts()
-                            .map(|value| count(compiled.iter().map(|literal| literal.equals(&value, &texts))))
-                            .sum()
-                    }),
-                ),
-                (
-                    "equal ==",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| count(literals.iter().map(|literal| value == literal.as_bytes())))
-                            .sum()
-                    }),
-                ),
-                (
-                    "starts Literal::starts",
-                    Box::new(|payload| {
-                        payload
-                            .excerpts()
-                            .map(|value| count(compiled.iter().map(|literal| literal.starts(&value, &texts))))
-                            .sum()
-                    }),
-                ),
-                (
-                    "starts starts_with",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| count(literals.iter().map(|literal| value.starts_with(literal.as_bytes()))))
-                            .sum()
-                    }),
-                ),
-                (
-                    "ends Literal::ends",
-                    Box::new(|payload| {
-                        payload
-                            .excerpts()
-                            .map(|value| count(compiled.iter().map(|literal| literal.ends(&value, &texts))))
-                            .sum()
-                    }),
-                ),
-                (
-                    "ends ends_with",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| count(literals.iter().map(|literal| value.ends_with(literal.as_bytes()))))
-                            .sum()
-                    }),
-                ),
-            ],
-        );
+        let ways = vec![
+            each_excerpt("equal Literal::equals", |value| hits(&compiled, |literal| literal.equals(&value, &texts))),
+            each("equal ==", |value| hits(&literals, |literal| value == literal.as_bytes())),
+            each_excerpt("starts Literal::starts", |value| hits(&compiled, |literal| literal.starts(&value, &texts))),
+            each("starts starts_with", |value| hits(&literals, |literal| value.starts_with(literal.as_bytes()))),
+            each_excerpt("ends Literal::ends", |value| hits(&compiled, |literal| literal.ends(&value, &texts))),
+            each("ends ends_with", |value| hits(&literals, |literal| value.ends_with(literal.as_bytes()))),
+        ];
+        bench.group(&format!("text of {len} bytes, 5 literals"), &payload, ways);
     }
 }
 
 fn folded(bench: &Bench) {
     let mut random = Random(3);
-    for (name, letters, len) in [("ascii", 0, 8), ("ascii", 0, 16), ("ascii", 0, 40), ("some é", 4, 16)] {
-        let literals: Vec<String> = (0..5)
-            .map(|_| {
-                let mut text = random.letters(len);
-                (0..letters).for_each(|_| text.push('É'));
-                text
-            })
-            .collect();
-        let values = (0..VALUES).map(|_| match random.below(8) {
-            0 => literals[random.below(5)].to_lowercase(),
-            1 => literals[random.below(5)].clone() + "tail",
-            2 => "head".to_owned() + &literals[random.below(5)],
-            _ => random.letters(len) + &"é".repeat(letters),
-        });
-        let payload = Payload::new(values.collect::<Vec<_>>());
+    for (name, accents, len) in [("ASCII", 0, 8), ("ASCII", 0, 16), ("ASCII", 0, 40), ("four É and", 4, 16)] {
+        let literals: Vec<String> = (0..5).map(|_| random.letters(len) + &"É".repeat(accents)).collect();
+        let payload = like(&literals, &mut random, |random| random.letters(len).to_lowercase() + &"é".repeat(accents));
+        let (mut texts, mut buffer, mut other) = (String::new(), Vec::new(), Vec::new());
         let compiled: Vec<String> = literals
             .iter()
             .map(|literal| {
@@ -321,84 +247,29 @@ fn folded(bench: &Bench) {
                 folded
             })
             .collect();
-        let mut buffer = Vec::new();
-        let mut other = Vec::new();
-        bench.group(
-            &format!("fold {name}, {len} letters, 5 literals"),
-            &payload,
-            vec![
-                (
-                    "equal fold::equals",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| count(compiled.iter().map(|literal| fold::equals(value, literal.as_bytes()))))
-                            .sum()
-                    }),
-                ),
-                (
-                    "equal fold, then ==",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| {
-                                let value = fold::fold(value, &mut buffer);
-                                count(compiled.iter().map(|literal| value == literal.as_bytes()))
-                            })
-                            .sum()
-                    }),
-                ),
-                (
-                    "equal to_lowercase",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| {
-                                let value = text(value).to_lowercase();
-                                count(compiled.iter().map(|literal| value == *literal))
-                            })
-                            .sum()
-                    }),
-                ),
-                (
-                    "starts fold::starts_with",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| {
-                                count(compiled.iter().map(|literal| fold::starts_with(value, literal.as_bytes())))
-                            })
-                            .sum()
-                    }),
-                ),
-                (
-                    "ends fold::ends_with",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| {
-                                count(compiled.iter().map(|literal| fold::ends_with(value, literal.as_bytes())))
-                            })
-                            .sum()
-                    }),
-                ),
-                (
-                    "contains fold::contains",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| {
-                                count(
-                                    compiled
-                                        .iter()
-                                        .map(|literal| fold::contains(value, literal.as_bytes(), &mut other)),
-                                )
-                            })
-                            .sum()
-                    }),
-                ),
-            ],
-        );
+        let needles: Vec<_> = compiled.iter().map(|text| Needle::compile(text, &mut texts).expect("room")).collect();
+        let ways = vec![
+            each("equal fold::equals", |value| hits(&compiled, |text| fold::equals(value, text.as_bytes()))),
+            each("equal fold, then ==", |value| {
+                let value = fold::fold(value, &mut buffer);
+                hits(&compiled, |text| value == text.as_bytes())
+            }),
+            each("equal to_lowercase, then ==", |value| {
+                let value = text(value).to_lowercase();
+                hits(&compiled, |text| value == **text)
+            }),
+            each("starts fold::starts_with", |value| hits(&compiled, |text| fold::starts_with(value, text.as_bytes()))),
+            each("ends fold::ends_with", |value| hits(&compiled, |text| fold::ends_with(value, text.as_bytes()))),
+            each("contains fold, then Needle::find", |value| {
+                let value = fold::fold(value, &mut other);
+                hits(&needles, |needle| needle.find(value, &texts).is_some())
+            }),
+            each("contains to_lowercase, then str::contains", |value| {
+                let value = text(value).to_lowercase();
+                hits(&compiled, |text| value.contains(text.as_str()))
+            }),
+        ];
+        bench.group(&format!("fold {name} {len} letters, 5 literals"), &payload, ways);
     }
 }
 
@@ -406,67 +277,20 @@ fn needles(bench: &Bench) {
     let mut random = Random(4);
     for (len, value_len) in [(1, 24), (3, 24), (5, 24), (12, 40), (5, 400), (12, 4_000)] {
         let literals: Vec<String> = (0..5).map(|_| random.letters(len)).collect();
-        let values = (0..VALUES).map(|_| {
-            let mut value = random.letters(value_len);
-            if random.below(8) == 0 {
-                let at = random.below(value_len - len);
-                value.replace_range(at..at + len, &literals[random.below(5)]);
-            }
-            value
-        });
-        let payload = Payload::new(values.collect::<Vec<_>>());
+        let payload = like(&literals, &mut random, |random| random.letters(value_len));
         let mut texts = String::new();
         let compiled: Vec<_> =
             literals.iter().map(|literal| Needle::compile(literal, &mut texts).expect("room")).collect();
         let finders: Vec<_> = literals.iter().map(memchr::memmem::Finder::new).collect();
-        bench.group(
-            &format!("contains {len} of {value_len} bytes, 5 literals"),
-            &payload,
-            vec![
-                (
-                    "found Needle::find",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| count(compiled.iter().map(|needle| needle.find(value, &texts).is_some())))
-                            .sum()
-                    }),
-                ),
-                (
-                    "found memmem::Finder",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| count(finders.iter().map(|finder| finder.find(value).is_some())))
-                            .sum()
-                    }),
-                ),
-                (
-                    "found memmem::find",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| {
-                                count(
-                                    literals
-                                        .iter()
-                                        .map(|literal| memchr::memmem::find(value, literal.as_bytes()).is_some()),
-                                )
-                            })
-                            .sum()
-                    }),
-                ),
-                (
-                    "found str::contains",
-                    Box::new(|payload| {
-                        payload
-                            .texts()
-                            .map(|value| count(literals.iter().map(|literal| text(value).contains(literal.as_str()))))
-                            .sum()
-                    }),
-                ),
-            ],
-        );
+        let ways = vec![
+            each("found Needle::find", |value| hits(&compiled, |needle| needle.find(value, &texts).is_some())),
+            each("found memmem::Finder", |value| hits(&finders, |finder| finder.find(value).is_some())),
+            each("found memmem::find", |value| {
+                hits(&literals, |literal| memchr::memmem::find(value, literal.as_bytes()).is_some())
+            }),
+            each("found str::contains", |value| hits(&literals, |literal| text(value).contains(literal.as_str()))),
+        ];
+        bench.group(&format!("contains {len} of {value_len} bytes, 5 literals"), &payload, ways);
     }
 }
 
@@ -491,54 +315,29 @@ fn glob(pattern: &[u8], value: &[u8]) -> bool {
 
 fn wildcards(bench: &Bench) {
     let mut random = Random(5);
-    let patterns = ["143*", "2*0*1*7", "*218", "3*5*2", "VACSTWIL*"];
+    let lots: Vec<String> = ["143*", "2*0*1*7", "*218", "3*5*2", "VACSTWIL*"].map(str::to_owned).into();
     let values = (0..VALUES).map(|_| match random.below(20) {
         0 => "VACSTWIL001".to_owned(),
         _ => format!("{:04}{:03}", random.below(10_000), random.below(1_000)),
     });
-    let payload = Payload::new(values.collect::<Vec<_>>());
-    one_by_one(bench, "wildcard of map lots, 5 patterns", &payload, &patterns);
-    let patterns: Vec<String> = (0..5).map(|_| format!("*{}*", random.letters(3))).collect();
-    let values = (0..VALUES).map(|_| random.letters(24));
-    let payload = Payload::new(values.collect::<Vec<_>>());
-    one_by_one(
-        bench,
-        "wildcard *abc* in 24 bytes, 5 patterns",
-        &payload,
-        &patterns.iter().map(String::as_str).collect::<Vec<_>>(),
-    );
-}
-
-fn one_by_one(bench: &Bench, name: &str, payload: &Payload, patterns: &[&str]) {
-    let (mut texts, mut parts) = (String::new(), Vec::new());
-    let compiled: Vec<_> = patterns
-        .iter()
-        .map(|pattern| Wildcard::compile(pattern, false, &mut texts, &mut parts).expect("a pattern"))
-        .collect();
-    bench.group(
-        name,
-        payload,
-        vec![
-            (
-                "matches Wildcard::matches",
-                Box::new(|payload| {
-                    payload
-                        .excerpts()
-                        .map(|value| count(compiled.iter().map(|pattern| pattern.matches(&value, &texts, &parts))))
-                        .sum()
-                }),
-            ),
-            (
-                "matches glob",
-                Box::new(|payload| {
-                    payload
-                        .texts()
-                        .map(|value| count(patterns.iter().map(|pattern| glob(pattern.as_bytes(), value))))
-                        .sum()
-                }),
-            ),
-        ],
-    );
+    let lot_values = Payload::new(values.collect::<Vec<_>>());
+    let parts: Vec<String> = (0..5).map(|_| format!("*{}*", random.letters(3))).collect();
+    let part_values = Payload::new((0..VALUES).map(|_| random.letters(24)).collect::<Vec<_>>());
+    for (name, payload, patterns) in [
+        ("wildcard of map lots, 5 patterns", lot_values, lots),
+        ("wildcard *abc* in 24 bytes, 5 patterns", part_values, parts),
+    ] {
+        let (mut texts, mut parts) = (String::new(), Vec::new());
+        let compile = |pattern: &String| Wildcard::compile(pattern, false, &mut texts, &mut parts).expect("a pattern");
+        let compiled: Vec<_> = patterns.iter().map(compile).collect();
+        let ways = vec![
+            each_excerpt("matches Wildcard", |value| {
+                hits(&compiled, |pattern| pattern.matches(&value, &texts, &parts))
+            }),
+            each("matches glob", |value| hits(&patterns, |pattern| glob(pattern.as_bytes(), value))),
+        ];
+        bench.group(name, &payload, ways);
+    }
 }
 
 fn wildcard_sets(bench: &Bench) {
@@ -559,42 +358,31 @@ fn wildcard_sets(bench: &Bench) {
         });
         let payload = Payload::new(values.collect::<Vec<_>>());
         let (mut texts, mut parts) = (String::new(), Vec::new());
-        let compiled: Vec<_> = letters
-            .iter()
-            .map(|letters| {
-                Wildcard::compile(&format!("*{letters}*"), false, &mut texts, &mut parts).expect("a pattern")
-            })
-            .collect();
+        let mut compile =
+            |part: &String| Wildcard::compile(&format!("*{part}*"), false, &mut texts, &mut parts).expect("a pattern");
+        let compiled: Vec<_> = letters.iter().map(&mut compile).collect();
         let mut set = WildcardSet::default();
+        let mut times = Vec::new();
         for _ in 0..3 {
             let start = Instant::now();
             set.build(compiled.iter().copied(), &texts, &parts, usize::MAX).expect("no limit");
-            let ms = start.elapsed().as_secs_f64() * 1e3;
-            println!("built a set of {patterns} in {ms:.2} ms, {} bytes each", set.memory_bytes() / patterns);
+            times.push(start.elapsed());
         }
+        println!(
+            "{name}: built in {:?}, then in {:?}; {} bytes a pattern",
+            times[0],
+            times[2],
+            set.memory_bytes() / patterns
+        );
         let mut found = Matches::default();
-        let mut ways: Vec<Way<'_>> = vec![(
-            "found WildcardSet",
-            Box::new(|payload| {
-                payload
-                    .excerpts()
-                    .map(|value| {
-                        set.matching(&value, &texts, &parts, &mut found);
-                        found.numbers().len()
-                    })
-                    .sum()
-            }),
-        )];
+        let mut ways = vec![each_excerpt("found WildcardSet", |value| {
+            set.matching(&value, &texts, &parts, &mut found);
+            found.numbers().len()
+        })];
         if patterns <= 1_000 {
-            ways.push((
-                "found one by one",
-                Box::new(|payload| {
-                    payload
-                        .excerpts()
-                        .map(|value| count(compiled.iter().map(|pattern| pattern.matches(&value, &texts, &parts))))
-                        .sum()
-                }),
-            ));
+            ways.push(each_excerpt("found one by one", |value| {
+                hits(&compiled, |pattern| pattern.matches(&value, &texts, &parts))
+            }));
         }
         bench.group(&name, &payload, ways);
     }
@@ -604,68 +392,33 @@ fn addresses(bench: &Bench) {
     let mut random = Random(7);
     let v4 = (0..VALUES).map(|_| Ipv4Addr::from(random.next() as u32).to_string());
     let v4 = Payload::new(v4.collect::<Vec<_>>());
-    let v6 = (0..VALUES).map(|_| {
-        let bits = u128::from(random.next()) << 64 | u128::from(random.next());
-        Ipv6Addr::from(bits >> 3 & !(0xffff << 60) | 1 << 125).to_string()
-    });
+    let v6 =
+        (0..VALUES).map(|_| Ipv6Addr::from(u128::from(random.next()) << 64 | u128::from(random.next())).to_string());
     let v6 = Payload::new(v6.collect::<Vec<_>>());
-    for (name, payload) in [("address version 4", &v4), ("address version 6", &v6)] {
-        bench.group(
-            name,
-            payload,
-            vec![
-                (
-                    "parse parse_address",
-                    Box::new(|payload| {
-                        count(payload.texts().map(|text| black_box(cidr::parse_address(text)).is_some()))
-                    }),
-                ),
-                (
-                    "parse IpAddr::from_str",
-                    Box::new(|payload| {
-                        count(payload.texts().map(|text| {
-                            black_box(std::str::from_utf8(text).expect("a text").parse::<IpAddr>()).is_ok()
-                        }))
-                    }),
-                ),
-            ],
-        );
+    for (name, payload) in [("address of version 4", &v4), ("address of version 6", &v6)] {
+        let ways = vec![
+            each("parse parse_address", |value| usize::from(black_box(cidr::parse_address(value)).is_some())),
+            each("parse IpAddr::from_str", |value| usize::from(black_box(text(value).parse::<IpAddr>()).is_ok())),
+        ];
+        bench.group(name, payload, ways);
     }
     for blocks in [1, 10, 1_000, 10_000] {
-        let mut text = String::new();
-        let blocks: Vec<Block> = (0..blocks)
-            .map(|_| {
-                text.clear();
-                let bits = if blocks == 1 { 2 } else { 12 + random.below(13) };
-                write!(text, "{}/{bits}", Ipv4Addr::from(random.next() as u32)).expect("a text grows");
-                Block::parse(&text).expect("a block")
-            })
-            .collect();
+        let block = |random: &mut Random| {
+            let bits = if blocks == 1 { 2 } else { 12 + random.below(13) };
+            Block::parse(&format!("{}/{bits}", Ipv4Addr::from(random.next() as u32))).expect("a block")
+        };
+        let blocks: Vec<Block> = (0..blocks).map(|_| block(&mut random)).collect();
         let mut ranges = CidrRanges::default();
         let set = ranges.add(blocks.iter().copied()).expect("room");
-        let singles: Vec<_> = blocks.iter().map(|block| range_of(*block)).collect();
-        let mut ways: Vec<Way<'_>> = vec![(
-            "contained CidrSet::contains",
-            Box::new(|payload| count(payload.texts().map(|text| set.contains(text, &ranges) == Some(true)))),
-        )];
+        let mut ways =
+            vec![each("contained CidrSet::contains", |value| usize::from(set.contains(value, &ranges) == Some(true)))];
         if blocks.len() <= 1_000 {
-            ways.push((
-                "contained one by one",
-                Box::new(|payload| {
-                    count(payload.texts().map(|text| {
-                        let address: Ipv4Addr = std::str::from_utf8(text).expect("a text").parse().expect("an address");
-                        singles.iter().any(|range| range.contains(&u64::from(u32::from(address))))
-                    }))
-                }),
-            ));
+            ways.push(each("contained one by one", |value| {
+                let address: IpAddr = text(value).parse().expect("an address");
+                let within = |block: &Block| block.ends().0 <= address && address <= block.ends().1;
+                usize::from(blocks.iter().any(within))
+            }));
         }
         bench.group(&format!("address in {} blocks", blocks.len()), &v4, ways);
-    }
-}
-
-fn range_of(block: Block) -> Range<u64> {
-    match block.ends() {
-        (IpAddr::V4(first), IpAddr::V4(last)) => u64::from(u32::from(first))..u64::from(u32::from(last)) + 1,
-        _ => 0..0,
     }
 }
