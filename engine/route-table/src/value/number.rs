@@ -42,7 +42,7 @@ const HEAD_DIGITS: u32 = 19;
 const EXPONENT_BIAS: i64 = 1 << 61;
 
 impl Head {
-    /// A number of its own kind in the same order, which is compared in three instructions.
+    /// An integer in the same order, compared without branches.
     #[inline]
     fn order(self) -> i128 {
         i128::from(self.rank) << 64 | i128::from(self.digits)
@@ -74,7 +74,8 @@ impl<'t> Number<'t> {
         Number::read(text, first_word(text))
     }
 
-    /// As [`Number::parse`], of the part of a payload at `range`: a bit faster, since what surrounds the text may be loaded with it.
+    /// As [`Number::parse`], of the part of a payload at `range`: what surrounds a short text is loaded with it, which spares branches
+    /// where lengths vary.
     #[inline]
     pub fn parse_at(payload: &'t [u8], range: Range<usize>) -> Option<Number<'t>> {
         let start = range.start;
