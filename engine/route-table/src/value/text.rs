@@ -378,6 +378,18 @@ mod tests {
         assert!(Excerpt::new(b"abc", 3..3).is_some());
     }
 
+    /// Small enough to run under Miri in seconds.
+    #[test]
+    fn a_part_at_the_very_end_of_a_payload_is_found() {
+        for len in [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40] {
+            for needle in ["n", "nd", "nee", "needle"] {
+                let value = "n".repeat(len) + needle;
+                check(b"", value.as_bytes(), b"", needle);
+                check(b"", "n".repeat(len).as_bytes(), b"", needle);
+            }
+        }
+    }
+
     #[test]
     fn a_part_is_found_first_in_short_values_and_long_ones() {
         for len in [1, 2, 3, 7, 8, 9, 16, 127, 128, 129, 300] {
