@@ -29,6 +29,8 @@ pub(crate) struct Groups {
     pub(crate) looks: Vec<Look>,
     pub(crate) tests: Vec<LookTest>,
     pub(crate) accesses: Vec<Access>,
+    /// What quick tests compare with.
+    pub(crate) literals: Vec<text::Literal>,
     /// Wildcards of looks that have many of them. Those behind the first few are not in use: they are kept for their memory.
     pub(crate) wildcards: Vec<WildcardSet>,
     pub(crate) wildcards_in_use: usize,
@@ -96,9 +98,10 @@ pub(crate) struct LookTest {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Quick {
     No,
-    Equals(text::Literal),
-    Prefix(text::Literal),
-    Suffix(text::Literal),
+    /// Place among [`Groups::literals`].
+    Equals(u32),
+    Prefix(u32),
+    Suffix(u32),
 }
 
 /// An attribute whose values lead to more candidates.
@@ -123,6 +126,7 @@ impl Groups {
         self.looks.clear();
         self.tests.clear();
         self.accesses.clear();
+        self.literals.clear();
         self.wildcards.iter_mut().take(self.wildcards_in_use).for_each(WildcardSet::clear);
         self.wildcards_in_use = 0;
         self.bits.clear();
@@ -134,6 +138,7 @@ impl Groups {
             + self.looks.capacity() * size_of::<Look>()
             + self.tests.capacity() * size_of::<LookTest>()
             + self.accesses.capacity() * size_of::<Access>()
+            + self.literals.capacity() * size_of::<text::Literal>()
             + self.wildcards.iter().map(WildcardSet::memory_bytes).sum::<usize>()
             + self.bits.capacity() * size_of::<u64>()
     }
@@ -482,10 +487,11 @@ impl<R: Row> Rows<R> {
         }
         let text = Excerpt::of(bytes);
         for test in tests {
-            let is_true = match &test.quick {
-                Quick::Equals(literal) => literal.equals(&text, &table.texts),
-                Quick::Prefix(literal) => literal.starts(&text, &table.texts),
-                Quick::Suffix(literal) => literal.ends(&text, &table.texts),
+            let literal = |place: u32| groups.literals.get(place as usize);
+            let is_true = match test.quick {
+                Quick::Equals(place) => literal(place).is_some_and(|literal| literal.equals(&text, &table.texts)),
+                Quick::Prefix(place) => literal(place).is_some_and(|literal| literal.starts(&text, &table.texts)),
+                Quick::Suffix(place) => literal(place).is_some_and(|literal| literal.ends(&text, &table.texts)),
                 Quick::No => {
                     self.test_plainly(table, test, value, folded);
                     continue;

@@ -4,9 +4,10 @@
 //! list, and each engine tells the control plane its own.
 //!
 //! They also bound memory, which the bytes of a map alone do not: 256 MiB could hold 45 million types of four letters. Besides its
-//! text, a type takes up to 96 bytes of a table and 250 while the table is compiled, a predicate 220 and 420, a value of an `in` 32
-//! (`tests/allocations.rs` holds this). With 4,000,000 types, as many different predicates and 8,000,000 values in one map that is
-//! 1.4 GiB, and 2.7 GiB while it is compiled, besides its texts. Who changes such a map holds another such table meanwhile: the one in
+//! text, a type takes up to 96 bytes of a table and 250 while the table is compiled, a predicate 150 and 300, a value of an `in` 32
+//! (`tests/allocations.rs` holds this), or up to 160 and 240 where several short `in`s of one attribute stand under one type, so that
+//! their values are looked up. With 4,000,000 types, as many different predicates and 8,000,000 values in one map that is 2.2 GiB at
+//! the worst, and 4 GiB while it is compiled, besides its texts. Who changes such a map holds another such table meanwhile: the one in
 //! force.
 
 /// A bound on something in a RouteMap.

@@ -165,7 +165,7 @@ fn a_type_a_predicate_and_a_value_take_no_more_memory_than_limits_rs_says() {
     let count = (1 << 17) + 1;
     let cases = [
         ("type", map_of(count, 10_000, of_types), 96, 250),
-        ("predicate", map_of(count, 4_000, of_predicates), 220, 420),
+        ("predicate", map_of(count, 4_000, of_predicates), 150, 300),
         ("value", map_of(count, 10_000, of_values), 32, 32),
     ];
     for (what, map, table_max, peak_max) in cases {

@@ -54,6 +54,10 @@ const UNTOUCHED: Settled = [UNSETTLED; split::DEPTH_MAX];
 
 /// From so many texts on, looking one up is quicker than comparing with each.
 const INDEX_FROM: usize = 12;
+/// Beyond so many, the index would take too much memory beside the lists that are there anyway.
+const INDEX_MAX: usize = 1_024;
+/// Tests of a look that have short forms.
+const QUICK_MAX: usize = 64;
 /// And from so many wildcards on, a set of them.
 const WILDCARDS_FROM: usize = 6;
 
@@ -268,11 +272,11 @@ impl Maker<'_> {
                     }
                     row
                 });
-                let quick = self.quick(predicate);
-                self.table.groups.tests.push(LookTest { quick, predicate, passes, bars });
+                self.table.groups.tests.push(LookTest { quick: Quick::No, predicate, passes, bars });
             }
             let space = self.index_texts(members, first_test);
             let (tests, wildcards) = self.gather_wildcards(first_test);
+            self.quicken(first_test);
             let (number, first_test) = (self.number_of(plan, attribute), first_test as u32);
             let look = Look { attribute, number, same_value, space, wildcards, first_test, tests, free, missing };
             self.table.groups.looks.push(look);
@@ -281,16 +285,25 @@ impl Maker<'_> {
         outside
     }
 
-    /// Makes the short form of a test of texts, if it has one.
-    fn quick(&self, predicate: u32) -> Quick {
-        let RouteTable { conditions, texts, .. } = &*self.table;
-        let predicate = conditions.predicates.get(predicate as usize);
-        let Some(predicate) = predicate.filter(|predicate| is_of_texts_only(predicate)) else { return Quick::No };
-        match predicate.test {
-            Test::Equals(Literal::Text(text)) => Quick::Equals(text::Literal::at(text, texts)),
-            Test::Prefix(text) => Quick::Prefix(text::Literal::at(text, texts)),
-            Test::Suffix(text) => Quick::Suffix(text::Literal::at(text, texts)),
-            _ => Quick::No,
+    /// Makes the short forms of those tests of a look that have one, if there are so few that they stay in the cache.
+    fn quicken(&mut self, first_test: usize) {
+        let RouteTable { groups, conditions, texts, .. } = &mut *self.table;
+        let tests = groups.tests.get_mut(first_test..).unwrap_or_default();
+        if tests.len() > QUICK_MAX {
+            return;
+        }
+        for test in tests {
+            let predicate = conditions.predicates.get(test.predicate as usize);
+            let Some(predicate) = predicate.filter(|predicate| is_of_texts_only(predicate)) else { continue };
+            let place = groups.literals.len() as u32;
+            let (quick, text) = match predicate.test {
+                Test::Equals(Literal::Text(text)) => (Quick::Equals(place), text),
+                Test::Prefix(text) => (Quick::Prefix(place), text),
+                Test::Suffix(text) => (Quick::Suffix(place), text),
+                _ => continue,
+            };
+            test.quick = quick;
+            groups.literals.push(text::Literal::at(text, texts));
         }
     }
 
@@ -300,12 +313,12 @@ impl Maker<'_> {
         let mut tests = std::mem::take(&mut self.groups.tests);
         tests.clear();
         tests.extend(self.table.groups.tests.drain(first_test..));
-        let texts_of = |conditions: &Conditions, test: &LookTest| match test.quick {
-            Quick::Equals(_) => 1,
-            _ => values_of(conditions, test.predicate).map_or(0, <[Literal]>::len),
+        let texts_of = |conditions: &Conditions, test: &LookTest| {
+            values_of(conditions, test.predicate).map_or(0, |values| values.len())
         };
         let mut space = 0;
-        if tests.iter().map(|test| texts_of(&self.table.conditions, test)).sum::<usize>() >= INDEX_FROM {
+        let texts = tests.iter().map(|test| texts_of(&self.table.conditions, test)).sum::<usize>();
+        if tests.len() > 1 && (INDEX_FROM..=INDEX_MAX).contains(&texts) {
             space = ACCESS_SPACES | self.groups.spaces;
             self.groups.spaces += 1;
         }
@@ -451,11 +464,12 @@ fn is_of_texts_only(predicate: &Predicate) -> bool {
         && predicate.on_other_type == Truth::False
 }
 
-/// The values of an `in` of texts only.
-fn values_of(conditions: &Conditions, predicate: u32) -> Option<&[Literal]> {
+/// How many texts a test for equality names, if it is about texts only.
+fn values_of(conditions: &Conditions, predicate: u32) -> Option<std::ops::Range<u32>> {
     let predicate = conditions.predicates.get(predicate as usize).filter(|predicate| is_of_texts_only(predicate))?;
     match predicate.test {
-        Test::In { first, count } => Some(conditions.literals.list(first, count)),
+        Test::Equals(_) => Some(0..1),
+        Test::In { count, .. } => Some(0..count),
         _ => None,
     }
 }
