@@ -55,7 +55,7 @@ const UNTOUCHED: Settled = [UNSETTLED; split::DEPTH_MAX];
 /// From so many texts on, looking one up is quicker than comparing with each.
 const INDEX_FROM: usize = 12;
 /// Beyond so many, the index would take too much memory beside the lists that are there anyway.
-const INDEX_MAX: usize = 1_024;
+const INDEX_MAX: usize = 256;
 /// Tests of a look that have short forms.
 const QUICK_MAX: usize = 64;
 /// And from so many wildcards on, a set of them.
