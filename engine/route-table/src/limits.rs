@@ -4,11 +4,11 @@
 //! list, and each engine tells the control plane its own.
 //!
 //! They also bound memory, which the bytes of a map alone do not: 256 MiB could hold 45 million types of four letters. Besides its
-//! text, a type takes up to 96 bytes of a table and 250 while the table is compiled, a predicate 150 and 300, a value of an `in` 32
-//! (`tests/allocations.rs` holds this). Where up to 256 texts of one attribute are tested for under one type they are looked up, which
-//! takes up to 230 and 420 for such a predicate, 160 and 240 for such a value. With 4,000,000 types, as many different predicates and
-//! 8,000,000 values in one map that is 2.5 GiB at the worst, and 4.3 GiB while it is compiled, besides its texts. Who changes such a map
-//! holds another such table meanwhile: the one in force.
+//! text, a type takes up to 96 bytes of a table and 250 while the table is compiled, a predicate 160 and 310, a value of an `in` 32
+//! (`tests/allocations.rs` holds this). Where 12 to 256 texts of one attribute are tested for under one type they are looked up, which takes
+//! up to 230 and 420 for such a predicate, 160 and 240 for such a value; of these there are at most 1,048,576. With 4,000,000 types, as
+//! many different predicates and 8,000,000 values in one map that is 1.3 GiB, and 2.5 GiB while it is compiled, besides its texts. Who
+//! changes such a map holds another such table meanwhile: the one in force.
 
 /// A bound on something in a RouteMap.
 #[derive(Debug, PartialEq, Eq)]

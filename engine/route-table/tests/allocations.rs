@@ -135,8 +135,8 @@ fn of_types(exact: Vec<String>) -> Route {
     Route { types: Some(EventTypes { exact, ..EventTypes::default() }), ..Route::default() }
 }
 
-fn of_predicates(numbers: Vec<String>) -> Route {
-    let conditions = numbers.into_iter().map(|number| of_key(predicate::Test::Equals(text(number)))).collect();
+fn of_predicates(test: impl Fn(String) -> predicate::Test, numbers: Vec<String>) -> Route {
+    let conditions = numbers.into_iter().map(|number| of_key(test(number))).collect();
     let when = Condition { kind: Some(condition::Kind::All(Conditions { conditions })) };
     Route { types: any(), when: Some(when), ..Route::default() }
 }
@@ -165,7 +165,13 @@ fn a_type_a_predicate_and_a_value_take_no_more_memory_than_limits_rs_says() {
     let count = (1 << 17) + 1;
     let cases = [
         ("type", map_of(count, 10_000, of_types), 96, 250),
-        ("predicate", map_of(count, 4_000, of_predicates), 150, 300),
+        ("predicate", map_of(count, 4_000, |some| of_predicates(predicate::Test::Prefix, some)), 160, 310),
+        (
+            "predicate looked up",
+            map_of(count, 4_000, |some| of_predicates(|one| predicate::Test::Equals(text(one)), some)),
+            230,
+            420,
+        ),
         ("value", map_of(count, 10_000, of_values), 32, 32),
     ];
     for (what, map, table_max, peak_max) in cases {

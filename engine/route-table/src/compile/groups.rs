@@ -34,6 +34,8 @@ pub(crate) struct GroupScratch {
     pub(crate) keys: Vec<AccessKey>,
     keys_by_text: Interned,
     spaces: u32,
+    /// How many texts of looks are in the index.
+    indexed: usize,
     /// By depth: a group within another is split while the other's lists are in use.
     split: Vec<split::SplitScratch>,
 }
@@ -54,10 +56,12 @@ const UNTOUCHED: Settled = [UNSETTLED; split::DEPTH_MAX];
 
 /// From so many texts on, looking one up is quicker than comparing with each.
 const INDEX_FROM: usize = 12;
-/// Beyond so many, the index would take too much memory beside the lists that are there anyway.
+/// Beyond so many in one look, splitting has found no better way to them, and their rows of bits would be long.
 const INDEX_MAX: usize = 256;
-/// Tests of a look that have short forms.
-const QUICK_MAX: usize = 64;
+/// And so many in one table: what they take of memory is more than what the lists take that are there anyway.
+const INDEXED_MAX: usize = 1 << 20;
+/// Tests of a group that have short forms: beyond these, their literals would not stay in the cache.
+const QUICK_MAX: usize = 256;
 /// And from so many wildcards on, a set of them.
 const WILDCARDS_FROM: usize = 6;
 
@@ -86,6 +90,7 @@ impl GroupScratch {
         self.members.clear();
         self.keys.clear();
         self.spaces = 0;
+        self.indexed = 0;
     }
 }
 
@@ -255,10 +260,11 @@ impl Maker<'_> {
         let asked = std::mem::take(&mut self.groups.asked);
         let mut outside = 0;
         let none = self.row(members);
+        let literals_max = self.table.groups.literals.len() + QUICK_MAX;
         for look in asked.chunk_by(|a, b| (a.attribute, a.same_value, a.lane) == (b.attribute, b.same_value, b.lane)) {
             let Some(Asked { attribute, same_value, .. }) = look.first().copied() else { continue };
             outside += u32::from(!matches!(attribute, Attribute::Field(_)));
-            let (free, missing) = self.rows_without_tests(members, look);
+            let (free, missing) = self.rows_without_tests(members, none, look);
             let first_test = self.table.groups.tests.len();
             for test in look.chunk_by(|a, b| a.predicate == b.predicate) {
                 let predicate = test.first().map_or(0, |asked| asked.predicate);
@@ -276,7 +282,7 @@ impl Maker<'_> {
             }
             let space = self.index_texts(members, first_test);
             let (tests, wildcards) = self.gather_wildcards(first_test);
-            self.quicken(first_test);
+            self.quicken(first_test, literals_max);
             let (number, first_test) = (self.number_of(plan, attribute), first_test as u32);
             let look = Look { attribute, number, same_value, space, wildcards, first_test, tests, free, missing };
             self.table.groups.looks.push(look);
@@ -285,14 +291,13 @@ impl Maker<'_> {
         outside
     }
 
-    /// Makes the short forms of those tests of a look that have one, if there are so few that they stay in the cache.
-    fn quicken(&mut self, first_test: usize) {
+    /// Makes the short forms of those tests of a look that have one.
+    fn quicken(&mut self, first_test: usize, literals_max: usize) {
         let RouteTable { groups, conditions, texts, .. } = &mut *self.table;
-        let tests = groups.tests.get_mut(first_test..).unwrap_or_default();
-        if tests.len() > QUICK_MAX {
-            return;
-        }
-        for test in tests {
+        for test in groups.tests.get_mut(first_test..).unwrap_or_default() {
+            if groups.literals.len() == literals_max {
+                return;
+            }
             let predicate = conditions.predicates.get(test.predicate as usize);
             let Some(predicate) = predicate.filter(|predicate| is_of_texts_only(predicate)) else { continue };
             let place = groups.literals.len() as u32;
@@ -318,11 +323,13 @@ impl Maker<'_> {
         };
         let mut space = 0;
         let texts = tests.iter().map(|test| texts_of(&self.table.conditions, test)).sum::<usize>();
-        if tests.len() > 1 && (INDEX_FROM..=INDEX_MAX).contains(&texts) {
+        let first_key = self.groups.keys.len();
+        let is_room = self.groups.indexed + texts <= INDEXED_MAX;
+        if tests.len() > 1 && (INDEX_FROM..=INDEX_MAX).contains(&texts) && is_room {
             space = ACCESS_SPACES | self.groups.spaces;
             self.groups.spaces += 1;
+            self.groups.indexed += texts;
         }
-        let first_key = self.groups.keys.len();
         self.groups.keys_by_text.clear();
         for test in &tests {
             match texts_of(&self.table.conditions, test) {
@@ -400,7 +407,7 @@ impl Maker<'_> {
     }
 
     /// The rows of the members that a look lets pass before it has tested anything, and when there is nothing to test.
-    fn rows_without_tests(&mut self, members: u32, look: &[Asked]) -> (u32, u32) {
+    fn rows_without_tests(&mut self, members: u32, none: u32, look: &[Asked]) -> (u32, u32) {
         const WANTS: u8 = 1;
         const PASSES_WITHOUT: u8 = 2;
         const BARRED_WITHOUT: u8 = 4;
@@ -420,15 +427,18 @@ impl Maker<'_> {
                 };
             }
         }
-        let (free, missing) = (self.row(members), self.row(members));
-        for (member, flags) in (0..).zip(&flags) {
-            if flags & WANTS == 0 {
-                self.set(free, member);
+        let mut row_of = |has: fn(u8) -> bool| {
+            let mut row = none;
+            for (member, _) in (0..).zip(&flags).filter(|(_, flags)| has(**flags)) {
+                if row == none {
+                    row = self.row(members);
+                }
+                self.set(row, member);
             }
-            if flags & BARRED_WITHOUT == 0 && flags & (WANTS | PASSES_WITHOUT) != WANTS {
-                self.set(missing, member);
-            }
-        }
+            row
+        };
+        let free = row_of(|flags| flags & WANTS == 0);
+        let missing = row_of(|flags| flags & BARRED_WITHOUT == 0 && flags & (WANTS | PASSES_WITHOUT) != WANTS);
         self.groups.flags = flags;
         (free, missing)
     }
