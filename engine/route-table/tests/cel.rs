@@ -374,11 +374,16 @@ fn predicates(within_elements: bool) -> impl Strategy<Value = Condition> {
         })
     };
     let text = || prop::sample::select(vec!["a", "ab", "*", "a*"]).prop_map(str::to_owned);
-    let bounds = (literals(), literals(), 0..4_u8).prop_map(|(lower, upper, which)| {
-        let lower = if which == 0 { range::Lower::Above(lower) } else { range::Lower::AtLeast(lower) };
-        let upper = if which == 1 { range::Upper::Below(upper) } else { range::Upper::AtMost(upper) };
-        predicate::Test::Range(Range { lower: (which != 2).then_some(lower), upper: (which != 3).then_some(upper) })
-    });
+    // Bounds of different types are no condition.
+    let of_one_type = |(lower, upper, _): &(Literal, Literal, u8)| {
+        lower.kind.as_ref().map(std::mem::discriminant) == upper.kind.as_ref().map(std::mem::discriminant)
+    };
+    let bounds =
+        (literals(), literals(), 0..4_u8).prop_filter("one type", of_one_type).prop_map(|(lower, upper, which)| {
+            let lower = if which == 0 { range::Lower::Above(lower) } else { range::Lower::AtLeast(lower) };
+            let upper = if which == 1 { range::Upper::Below(upper) } else { range::Upper::AtMost(upper) };
+            predicate::Test::Range(Range { lower: (which != 2).then_some(lower), upper: (which != 3).then_some(upper) })
+        });
     let test = prop_oneof![
         literals().prop_map(predicate::Test::Equals),
         prop::collection::vec(literals(), 1..3).prop_map(|values| predicate::Test::In(Literals { values })),
