@@ -8,6 +8,10 @@
 //!
 //! A file of JSON lines in `VELTRIX_JSON_LINES` is read in place of the generated ones.
 
+#[path = "support/cpu.rs"]
+mod cpu;
+
+use cpu::cpu_ns;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use veltrix_route_table::json::{PlanIndex, Plans, Reader, Wanted, prefetch, validate};
@@ -86,12 +90,6 @@ fn payload(random: &mut Random) -> String {
     }
     writeln!(text, "]],\"firstCoordinates\":{first}}}}}").expect("a string takes all");
     text
-}
-
-/// CPU time of this thread, in ns.
-fn cpu_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// Runs `pass` over `count` payloads several times, and prints the best time per payload.

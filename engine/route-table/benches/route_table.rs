@@ -1,20 +1,16 @@
-//! What an event and what an update cost. `cargo bench -p veltrix-route-table`
+//! What an event costs. `cargo bench -p veltrix-route-table`
 //!
 //! `route_by_type/N`: one event against a table of N routes, each of a type of its own. Events are shuffled over all types and
 //! follow each other, so that with 1,000,000 routes hardly one finds its part of the table in a cache. Large tables are told of a few
 //! events ahead, as a router does it; `route_one_by_one/N` is without that.
-//! `update/N`: bytes of a RouteMap to a table in force, with the memory of the table before the last; of N routes with two conditions
-//! of three values each (215 bytes a route), many of them in several routes. `update_all_different/N`: no two conditions are alike.
-//! `update_plain/N`: of N routes without conditions.
 
 #[path = "../tests/support/workload.rs"]
 mod workload;
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message as _;
-use veltrix_proto::v1::RouteMap;
-use veltrix_route_table::{Compiler, Deliveries, RouteTable};
-use workload::{by_type, shuffled_events, with_conditions, with_conditions_of_their_own};
+use veltrix_route_table::{Compiler, Deliveries};
+use workload::{by_type, shuffled_events};
 
 /// Events that a router looks ahead.
 const AHEAD: usize = 8;
@@ -56,40 +52,5 @@ fn route_by_type(criterion: &mut Criterion) {
     }
 }
 
-fn update(criterion: &mut Criterion) {
-    update_of(criterion, "update", with_conditions);
-    update_of(criterion, "update_all_different", with_conditions_of_their_own);
-    update_of(criterion, "update_plain", |routes, edition| {
-        let mut map = by_type(routes);
-        map.routes.rotate_left(edition);
-        map
-    });
-}
-
-fn update_of(criterion: &mut Criterion, name: &str, map: fn(usize, usize) -> RouteMap) {
-    let mut group = criterion.benchmark_group(name);
-    for routes in [1_800, 50_000] {
-        let maps = [0, 1].map(|edition| map(routes, edition).encode_to_vec());
-        let mut compiler = Compiler::new();
-        let mut in_force: RouteTable = compiler.compile(&maps[0]).expect("the workload is a good map");
-        let mut turn = 0;
-        group.throughput(Throughput::Bytes(maps[0].len() as u64));
-        group.sample_size(20);
-        group.bench_function(BenchmarkId::from_parameter(routes), |bencher| {
-            bencher.iter_batched(
-                || {
-                    turn += 1;
-                    &maps[turn % 2]
-                },
-                |map| {
-                    let next = compiler.compile(map).expect("the workload is a good map");
-                    compiler.recycle(std::mem::replace(&mut in_force, next));
-                },
-                BatchSize::PerIteration,
-            );
-        });
-    }
-}
-
-criterion_group!(benches, route_by_type, update);
+criterion_group!(benches, route_by_type);
 criterion_main!(benches);

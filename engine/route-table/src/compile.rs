@@ -9,11 +9,11 @@ use crate::decode::Decoder;
 use crate::decode::Wish;
 use crate::fault::{Fault, Reason, Refused};
 use crate::fields::{FieldIndex, PlanIndex};
-use crate::key_index::Payload;
+use crate::interned::Interned;
+use crate::key_index::{self, Payload};
 use crate::table::{Candidate, DestinationIndex, KeyKind, PrefixLength, RouteIndex, RouteTable, Slot, Text};
 use crate::value::cidr::Block;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use prost::Message as _;
 use std::hash::{BuildHasher, Hasher};
 use veltrix_proto::v1::RouteMap;
@@ -74,6 +74,9 @@ impl Compiler {
     }
 }
 
+/// So many things ahead their places in a table of hashes are announced, since a large one is in no cache.
+pub(crate) const AHEAD: usize = 16;
+
 /// What compiling needs besides the table itself.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -104,6 +107,9 @@ pub(crate) struct Scratch {
     pub(crate) fields: Interned,
     pub(crate) plans: Interned,
     pub(crate) tenant_ids: Vec<Text>,
+    pub(crate) hashes: Vec<u64>,
+    /// Where each tenant's routes begin among all routes.
+    pub(crate) tenant_routes: Vec<RouteIndex>,
     pub(crate) source_topic_texts: Vec<Text>,
     keys: Vec<Key>,
     placed: Vec<Candidate>,
@@ -132,6 +138,8 @@ pub(crate) struct Posting {
     pub(crate) space: u32,
     pub(crate) text: Text,
     pub(crate) candidate: Candidate,
+    /// Of space and text, as the index hashes them.
+    pub(crate) hash: u64,
     /// Place among the keys; found when all postings are known.
     pub(crate) key: u32,
 }
@@ -139,8 +147,8 @@ pub(crate) struct Posting {
 /// A type or prefix of one slot, and the routes that are about it.
 #[derive(Clone, Copy, Debug)]
 struct Key {
-    space: u32,
-    text: Text,
+    /// The first posting that has it.
+    posting: u32,
     /// What it leads to; at first the only candidate.
     payload: Payload,
     count: u32,
@@ -179,36 +187,6 @@ impl Reasons {
     }
 }
 
-/// Finds what was seen before by its hash. The caller keeps the things and says which of two are the same.
-#[derive(Debug, Default)]
-pub(crate) struct Interned {
-    seen: HashTable<(u64, u32)>,
-}
-
-impl Interned {
-    /// The index of the thing with this hash that `is_it`, or `Err` after `next` was noted as its index.
-    pub(crate) fn find_or_add(&mut self, hash: u64, next: usize, is_it: impl Fn(u32) -> bool) -> Result<u32, u32> {
-        if let Some(found) = self.find(hash, is_it) {
-            return Ok(found);
-        }
-        self.add(hash, next);
-        Err(next as u32)
-    }
-
-    /// Notes a thing that is known not to be there yet.
-    pub(crate) fn add(&mut self, hash: u64, index: usize) {
-        self.seen.insert_unique(hash, (hash, index as u32), |(hash, _)| *hash);
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.seen.clear();
-    }
-
-    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        self.seen.find(hash, |(other, index)| *other == hash && is_it(*index)).map(|(_, index)| *index)
-    }
-}
-
 /// The same on every machine: a map gives the same table everywhere.
 pub(crate) fn hash_of(write: impl FnOnce(&mut <FixedState as BuildHasher>::Hasher)) -> u64 {
     let mut hasher = FixedState::with_seed(0).build_hasher();
@@ -232,6 +210,7 @@ impl Scratch {
         self.postings.clear();
         self.any.clear();
         self.tenant_ids.clear();
+        self.tenant_routes.clear();
         self.source_topic_texts.clear();
         self.keys.clear();
         self.lengths.clear();
@@ -264,12 +243,18 @@ fn file_by_type(table: &mut RouteTable, scratch: &mut Scratch) {
     lead_keys(table, scratch);
     describe_slots(table, scratch);
     table.types.reset(scratch.keys.len() + scratch.groups.keys.len());
-    for key in &scratch.keys {
-        table.types.insert(key.space, key.text.bytes_of(&scratch.texts), key.payload);
-    }
-    for AccessKey { space, text, payload } in &scratch.groups.keys {
-        table.types.insert(*space, text.bytes_of(&table.texts), *payload);
-    }
+    let of_type = |key: &Key| {
+        let Posting { space, text, hash, .. } = *scratch.postings.get(key.posting as usize)?;
+        Some(key_index::Key { hash, space, text: text.bytes_of(&scratch.texts), payload: key.payload })
+    };
+    table.types.insert_all(scratch.keys.iter().filter_map(of_type));
+    let of_value = |key: &AccessKey| key_index::Key {
+        hash: key.hash,
+        space: key.space,
+        text: key.text.bytes_of(&table.texts),
+        payload: key.payload,
+    };
+    table.types.insert_all(scratch.groups.keys.iter().map(of_value));
     table.readers += 1 + table.conditions.element_depth as usize;
     table.slot_by_tenant.reset(scratch.tenant_ids.len());
     for (slot, id) in (1..).zip(&scratch.tenant_ids) {
@@ -285,30 +270,28 @@ fn file_by_type(table: &mut RouteTable, scratch: &mut Scratch) {
 /// Finds the distinct keys, and says in each posting which one is its own.
 fn gather_keys(scratch: &mut Scratch) {
     let Scratch { keys, keys_by_text, postings, texts, lengths, .. } = scratch;
-    for posting in postings.iter_mut() {
-        let text = posting.text.bytes_of(texts);
-        let hash = hash_of(|hasher| {
-            hasher.write_u32(posting.space);
-            hasher.write(text);
-        });
-        let same = |index: u32| {
-            keys.get(index as usize).is_some_and(|key| key.space == posting.space && key.text.bytes_of(texts) == text)
-        };
-        let Posting { space, text: key_text, candidate, .. } = *posting;
-        match keys_by_text.find_or_add(hash, keys.len(), same) {
-            Ok(known) => {
-                posting.key = known;
-                if let Some(key) = keys.get_mut(known as usize) {
-                    key.count += 1;
-                }
-                continue;
-            }
-            Err(new) => {
-                posting.key = new;
-                let payload = candidate.payload();
-                keys.push(Key { space, text: key_text, payload, count: 1, first: 0, placed: 0 });
-            }
+    for at in 0..postings.len() {
+        if let Some(ahead) = postings.get(at + AHEAD) {
+            keys_by_text.announce(ahead.hash);
         }
+        let Some(posting) = postings.get(at).copied() else { break };
+        let Posting { space, candidate, hash, .. } = posting;
+        let text = posting.text.bytes_of(texts);
+        let same = |index: u32| {
+            let other = keys.get(index as usize).and_then(|key| postings.get(key.posting as usize));
+            other.is_some_and(|other| other.space == space && other.text.bytes_of(texts) == text)
+        };
+        let found = keys_by_text.find_or_add(hash, keys.len(), same);
+        if let Some(posting) = postings.get_mut(at) {
+            posting.key = found.unwrap_or_else(|new| new);
+        }
+        if let Ok(known) = found {
+            if let Some(key) = keys.get_mut(known as usize) {
+                key.count += 1;
+            }
+            continue;
+        }
+        keys.push(Key { posting: at as u32, payload: candidate.payload(), count: 1, first: 0, placed: 0 });
         if space & 1 == KeyKind::Prefix as u32
             && let (Ok(len), Some(last)) = (u16::try_from(text.len()), text.last())
         {

@@ -114,7 +114,9 @@ impl Fields {
         let names_of = |row: &FieldRow| names.get(row.names()).unwrap_or_default().iter().map(|name| name.of(texts));
         let rows = || fields.iter().filter_map(|field| rows.get(field.0 as usize));
         let plain = json.add(rows().map(|row| Wanted { names: names_of(row), through_arrays: row.through_arrays }));
-        let dotted: Vec<Vec<String>> = rows().flat_map(|row| spelled_with_dots(names_of(row), row.dots)).collect();
+        let may_be_dotted = rows().filter(|row| row.dots != 0);
+        let dotted: Vec<Vec<String>> =
+            may_be_dotted.flat_map(|row| spelled_with_dots(names_of(row), row.dots)).collect();
         let mut at = 0;
         spellings.extend(rows().map(|row| {
             let first = at;

@@ -6,6 +6,7 @@
 //! come from the map, so an event can make it neither longer nor slower. Seeds are fixed, so that the same map gives the same
 //! index everywhere.
 
+use crate::compile::AHEAD;
 use crate::prefetch::prefetch;
 use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hasher};
@@ -20,6 +21,16 @@ pub(crate) struct KeyIndex {
     overflow: Vec<u8>,
     seed: u64,
     len: usize,
+}
+
+/// A key to be added.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'k> {
+    /// What [`hash`] says of space and text.
+    pub(crate) hash: u64,
+    pub(crate) space: u32,
+    pub(crate) text: &'k [u8],
+    pub(crate) payload: Payload,
 }
 
 /// What a key leads to; the index does not look into it.
@@ -75,14 +86,29 @@ impl KeyIndex {
         self.entries.capacity() * size_of::<Entry>() + self.overflow.capacity()
     }
 
-    /// Adds a key that is not there yet. Keys beyond those announced to [`KeyIndex::reset`] or of more than 65,534 bytes are
-    /// ignored; limits keep both from happening.
+    /// Adds a key that is not there yet, as [`KeyIndex::insert_all`] does.
     pub(crate) fn insert(&mut self, space: u32, text: &[u8], payload: Payload) {
+        self.insert_all(std::iter::once(Key { hash: hash(space, text), space, text, payload }));
+    }
+
+    /// Adds keys that are not there yet. Keys beyond those announced to [`KeyIndex::reset`] or of more than 65,534 bytes are
+    /// ignored; limits keep both from happening.
+    pub(crate) fn insert_all<'k>(&mut self, keys: impl Iterator<Item = Key<'k>> + Clone) {
+        let mut ahead = keys.clone().skip(AHEAD);
+        for key in keys {
+            if let Some(entry) = ahead.next().and_then(|key| self.entries.get(self.home(key.hash))) {
+                prefetch(entry);
+            }
+            self.insert_one(key);
+        }
+    }
+
+    fn insert_one(&mut self, Key { hash, space, text, payload }: Key<'_>) {
         let Ok(len) = u16::try_from(text.len()) else { return };
         if len == VACANT || self.len >= self.homes {
             return;
         }
-        let hash = self.hash(space, text);
+        let hash = if self.seed == 0 { hash } else { seeded_hash(self.seed, space, text) };
         let mut entry = Entry { hash: hash as u32, space, len, distance: 0, payload, text: [0; INLINE] };
         if let Some(inline) = entry.text.get_mut(..text.len()) {
             inline.copy_from_slice(text);
@@ -187,10 +213,21 @@ impl KeyIndex {
 
     #[inline]
     fn hash(&self, space: u32, text: &[u8]) -> u64 {
-        let mut hasher = FixedState::with_seed(self.seed << 32 | u64::from(space)).build_hasher();
-        hasher.write(text);
-        hasher.finish()
+        seeded_hash(self.seed, space, text)
     }
+}
+
+/// The hash of a key in an index that has not tried another seed.
+#[inline]
+pub(crate) fn hash(space: u32, text: &[u8]) -> u64 {
+    seeded_hash(0, space, text)
+}
+
+#[inline]
+fn seeded_hash(seed: u64, space: u32, text: &[u8]) -> u64 {
+    let mut hasher = FixedState::with_seed(seed << 32 | u64::from(space)).build_hasher();
+    hasher.write(text);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ mod fault;
 mod fields;
 mod group;
 // Public for their benchmarks and fuzz targets only, and no part of what the crate promises.
+mod interned;
 #[doc(hidden)]
 pub mod json;
 mod key_index;

@@ -7,8 +7,8 @@ use prost::Message as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use veltrix_proto::v1::{
-    Condition, Conditions, EventTypes, Literal, Literals, Predicate, RecordPart, Route, RouteMap, condition, literal,
-    predicate,
+    Condition, Conditions, EventTypes, Field, Literal, Literals, Predicate, Range, RecordPart, Route, RouteMap,
+    condition, literal, predicate, range,
 };
 use veltrix_route_table::json::{Plans, Reader, Wanted};
 use veltrix_route_table::{Compiler, Deliveries};
@@ -86,10 +86,59 @@ fn routing_an_event_allocates_nothing() {
     }
 }
 
+/// Routes of few types, with conditions over the payload of all sorts: what becomes of them are groups, large ones that are split
+/// among them, with texts and wildcards that are looked up, and trees.
+fn in_groups(routes: usize, edition: usize) -> RouteMap {
+    let field = |name: &str, test| Condition {
+        kind: Some(condition::Kind::Predicate(Predicate {
+            attribute: Some(predicate::Attribute::Field(Field {
+                names: vec!["data".to_owned(), name.to_owned()],
+                through_arrays: name == "tags",
+                ..Field::default()
+            })),
+            test: Some(test),
+            ..Predicate::default()
+        })),
+    };
+    let either = |conditions| Condition { kind: Some(condition::Kind::Any(Conditions { conditions })) };
+    let number = |number: usize| Literal { kind: Some(literal::Kind::Number(number.to_string())) };
+    let route = |at: usize| {
+        let n = at + edition;
+        let conditions = vec![
+            field("player", predicate::Test::Equals(text(format!("player-{:07}", n % 30_000)))),
+            field("tags", predicate::Test::Wildcard(format!("*{:03}*", n % 300))),
+            either(vec![
+                field("region", predicate::Test::Prefix(format!("region-{:02}", n % 20))),
+                field(
+                    "points",
+                    predicate::Test::Range(Range {
+                        lower: Some(range::Lower::Above(number(n % 90 + 10))),
+                        upper: None,
+                    }),
+                ),
+            ]),
+        ];
+        let conditions = conditions.into_iter().skip(at % 3).collect();
+        Route {
+            id: format!("route-{at:07}"),
+            to: vec!["destination-0".to_owned()],
+            when: Some(Condition { kind: Some(condition::Kind::All(Conditions { conditions })) }),
+            types: Some(EventTypes {
+                exact: vec![format!("type-{}", at % 7)],
+                any: at.is_multiple_of(10),
+                ..EventTypes::default()
+            }),
+            ..Route::default()
+        }
+    };
+    RouteMap { routes: (0..routes).map(route).collect(), ..by_type(1) }
+}
+
 #[test]
 fn an_update_of_the_same_size_allocates_nothing_whatever_the_size() {
-    for routes in [1_800, 50_000] {
-        let maps: Vec<Vec<u8>> = (0..6).map(|edition| with_conditions(routes, edition).encode_to_vec()).collect();
+    let kinds: [fn(usize, usize) -> RouteMap; 2] = [with_conditions, in_groups];
+    for (routes, map) in [1_800, 50_000].into_iter().flat_map(|routes| kinds.map(|map| (routes, map))) {
+        let maps: Vec<Vec<u8>> = (0..6).map(|edition| map(routes, edition).encode_to_vec()).collect();
         let mut compiler = Compiler::new();
         // As an engine does it: one table is in force, and the one before it goes back when the next is in force.
         let mut in_force = compiler.compile(&maps[0]).unwrap();

@@ -44,10 +44,10 @@ fn every_reason_is_told_at_once_with_the_path_of_its_field() {
         "destinations[1].id: `d` is taken by another destination",
         "routes[0].to[1]: `e` is no destination of this map; declare it under `destinations`",
         "routes[0].types.exact[0]: must not be empty; for every type, say `any: true`",
-        "routes[1].id: `r` is taken by another route",
         "routes[1].to: must be set",
         "tenants[0].routes[0].id: must be set",
         "tenants[0].routes[0].when.any.conditions[0]: must be set",
+        "routes[1].id: `r` is taken by another route",
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {
@@ -63,6 +63,10 @@ fn each_mistake_is_refused_by_name() {
         (r#"destinations { id: "e" kafka { topic: "t" } }"#, "destinations[1].kafka.topic: `t` is taken by another"),
         (r#"destinations { id: "e" }"#, "destinations[1].kafka: must be set"),
         (r#"tenants { id: "a" } tenants { id: "a" }"#, "tenants[1].id: `a` is taken by another tenant"),
+        (
+            r#"tenants { id: "a" } tenants { id: "b" routes { id: "x" to: "d" types { any: true } } routes { id: "r" to: "d" types { any: true } } }"#,
+            "tenants[1].routes[1].id: `r` is taken by another route",
+        ),
         (r#"sources { topic: "s" } sources { topic: "s" }"#, "sources[1].topic: `s` is taken by another source topic"),
         (r#"sources { topic: ".." }"#, "sources[0].topic: `..` can't be the name of a Kafka topic"),
         (r#"sources { topic: "s" event_type { constant: "" } }"#, "sources[0].event_type.constant: must be set"),

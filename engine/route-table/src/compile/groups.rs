@@ -1,10 +1,11 @@
 //! Makes groups of the routes under one key of the index: finds the looks of each, and splits large ones by their values.
 
-use super::{Interned, Scratch, hash_bytes, plan_for};
+use super::{Scratch, hash_bytes, plan_for};
 use crate::condition::{ConditionIndex, Conditions, Node, NodeKind, Truth};
 use crate::fields::{FieldIndex, PlanIndex};
 use crate::group::{Group, GroupIndex, Look, LookTest, Member, Quick};
-use crate::key_index::Payload;
+use crate::interned::Interned;
+use crate::key_index::{self, Payload};
 use crate::predicate::{Attribute, Literal, Predicate, Test, Types};
 use crate::table::{Candidate, RouteTable, Text};
 use crate::value::text;
@@ -68,6 +69,7 @@ const WILDCARDS_FROM: usize = 6;
 /// A value of an access or of a look, and what it leads to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AccessKey {
+    pub(crate) hash: u64,
     pub(crate) space: u32,
     pub(crate) text: Text,
     pub(crate) payload: Payload,
@@ -356,7 +358,8 @@ impl Maker<'_> {
             Ok(known) => first_key + known as usize,
             Err(new) => {
                 let (passes, bars) = (self.row(members), self.row(members));
-                self.groups.keys.push(AccessKey { space, text, payload: [passes, bars, 0] });
+                let hash = key_index::hash(space, text.bytes_of(&self.table.texts));
+                self.groups.keys.push(AccessKey { hash, space, text, payload: [passes, bars, 0] });
                 first_key + new as usize
             }
         };
@@ -386,7 +389,7 @@ impl Maker<'_> {
                 _ => None,
             }
         };
-        tests.sort_by_key(|test| wildcard(test).is_some());
+        tests.sort_unstable_by_key(|test| (wildcard(test).is_some(), test.predicate));
         let plain = tests.partition_point(|test| wildcard(test).is_none());
         let wildcards = tests.get(plain..).unwrap_or_default();
         if wildcards.len() < WILDCARDS_FROM {

@@ -53,19 +53,21 @@ impl Decoder<'_> {
     }
 
     /// Reads all messages of one repeated field of the outermost message. Its faults on the wire are known from the first walk.
-    pub(super) fn each_of<'a>(
+    pub(super) fn each_of(
         &mut self,
-        mut map: Reader<'a>,
         number: u32,
         name: &'static str,
-        mut read: impl FnMut(&mut Self, Reader<'a>, u32),
+        mut read: impl FnMut(&mut Self, Reader<'_>, u32),
     ) {
+        let part = self.parts.get(number as usize).cloned().unwrap_or_default();
+        let mut map = Reader::new(self.map).part(part);
         let mut index = 0;
         while let Some(field) = map.next() {
             let Ok(field) = field else { break };
             if field.number != number {
                 continue;
             }
+            map.announce(&field);
             self.within(name, Some(index), |this| match field.message() {
                 Ok(message) => read(this, message, index),
                 Err(fault) => this.refuse(Fault::Wire(fault)),

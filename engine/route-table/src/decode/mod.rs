@@ -11,9 +11,10 @@ mod conditions;
 mod fields;
 mod predicates;
 
-use crate::compile::{Posting, Scratch, hash_of, hash_text};
+use crate::compile::{AHEAD, Posting, Scratch, hash_of, hash_text};
 use crate::condition::{ConditionIndex, range};
 use crate::fault::Fault;
+use crate::key_index;
 use crate::limits;
 use crate::table::{
     Candidate, DestinationRow, FanOut, KeyKind, Origin, RouteIndex, RouteRow, RouteTable, SourceRule, Text, Unmatched,
@@ -24,6 +25,7 @@ use fields::routes_of;
 
 pub(crate) use conditions::Wish;
 use std::hash::Hasher;
+use std::ops::Range;
 
 pub(crate) struct Decoder<'c> {
     table: &'c mut RouteTable,
@@ -37,6 +39,8 @@ pub(crate) struct Decoder<'c> {
     element_depth: u32,
     /// Values that were not kept, since the limit of the map was reached.
     values_left_out: u64,
+    /// By field number of the outermost message: the part of the map in which all of these fields lie.
+    parts: [Range<usize>; PARTS],
 }
 
 /// What a route that is being read says so far.
@@ -55,10 +59,12 @@ const DESTINATIONS: u32 = 3;
 const ROUTES: u32 = 4;
 const TENANTS: u32 = 5;
 const UNMATCHED: u32 = 6;
+const PARTS: usize = 1 + UNMATCHED as usize;
 
 impl<'c> Decoder<'c> {
     pub(crate) fn new(table: &'c mut RouteTable, scratch: &'c mut Scratch, map: &'c [u8]) -> Self {
-        Decoder { table, scratch, map, is_map: true, condition_nodes: 0, element_depth: 0, values_left_out: 0 }
+        let parts = [const { 0..0 }; PARTS];
+        Decoder { table, scratch, map, is_map: true, condition_nodes: 0, element_depth: 0, values_left_out: 0, parts }
     }
 
     /// Fills the table, or notes reasons.
@@ -75,13 +81,14 @@ impl<'c> Decoder<'c> {
         let header = |this: &mut Self, name: &str| Origin::Header(this.keep(name));
         let default = SourceRule { event_type: header(self, "ce_type"), tenant: header(self, "ce_tenant") };
         self.table.sources.push(default);
-        self.each_of(reader, SOURCES, "sources", |this, source, _| this.source(source, default));
-        self.each_of(reader, DESTINATIONS, "destinations", |this, destination, _| this.destination(destination));
+        self.each_of(SOURCES, "sources", |this, source, _| this.source(source, default));
+        self.each_of(DESTINATIONS, "destinations", |this, destination, _| this.destination(destination));
         if let Some(unmatched) = unmatched {
             self.within("unmatched", None, |this| this.unmatched(unmatched));
         }
-        self.each_of(reader, ROUTES, "routes", |this, route, _| this.route(route, 0));
-        self.each_of(reader, TENANTS, "tenants", |this, tenant, index| this.tenant(tenant, index + 1));
+        self.each_of(ROUTES, "routes", |this, route, _| this.route(route, 0));
+        self.each_of(TENANTS, "tenants", |this, tenant, index| this.tenant(tenant, index + 1));
+        self.refuse_taken_routes();
         self.table.usage.values = self.table.conditions.literals.lists.len() as u64 + self.values_left_out;
         let usage = self.table.usage;
         self.is_over(&limits::TYPES, usage.types);
@@ -95,7 +102,9 @@ impl<'c> Decoder<'c> {
         let (mut name, mut unmatched) = (None, None);
         let mut readable = true;
         let mut rest = reader;
-        while let Some(field) = rest.next() {
+        loop {
+            let begin = rest.at();
+            let Some(field) = rest.next() else { break };
             let field = match field {
                 Ok(field) => field,
                 Err(fault) => {
@@ -104,6 +113,11 @@ impl<'c> Decoder<'c> {
                     continue;
                 }
             };
+            rest.announce(&field);
+            if let Some(part) = self.parts.get_mut(field.number as usize) {
+                let first = if part.end == 0 { begin } else { part.start };
+                *part = first..rest.at();
+            }
             match field.number {
                 NAME => self.text("name", &mut name, field),
                 SOURCES => sources += 1,
@@ -266,6 +280,7 @@ impl<'c> Decoder<'c> {
 
     fn tenant(&mut self, tenant: Reader<'_>, slot: u32) {
         let (mut id, mut labels, mut routes) = (None, 0u64, 0u32);
+        self.scratch.tenant_routes.push(RouteIndex(self.table.routes.len() as u32));
         self.each_field(tenant, |this, field| match field.number {
             1 => this.text("id", &mut id, field),
             2 => {
@@ -340,7 +355,7 @@ impl<'c> Decoder<'c> {
     }
 
     fn route_row(&mut self, fields: &RouteFields<'_>) {
-        let given = self.required("id", fields.id);
+        self.required("id", fields.id);
         let id = fields.id.unwrap_or_default();
         let dead_letter_if_absent = match fields.on_absent {
             None | Some(0 | 1) => false,
@@ -351,12 +366,42 @@ impl<'c> Decoder<'c> {
             }
         };
         let row = RouteRow { id: self.keep(id), dead_letter_if_absent };
-        let RouteTable { routes: rows, texts, .. } = &mut *self.table;
-        let same = |index: u32| rows.get(index as usize).is_some_and(|row| row.id.of(texts) == id);
-        let known = self.scratch.routes.find_or_add(hash_text(id), rows.len(), same);
-        rows.push(row);
-        if given {
-            self.refuse_taken("id", "route", id, known);
+        self.table.routes.push(row);
+    }
+
+    /// Refuses routes that have the id of another. Done when all are read, so that what their hashes lead to can be announced.
+    fn refuse_taken_routes(&mut self) {
+        let Scratch { routes: ids, hashes, .. } = &mut *self.scratch;
+        let (mut ids, mut hashes) = (std::mem::take(ids), std::mem::take(hashes));
+        hashes.clear();
+        hashes.extend(self.table.routes.iter().map(|row| hash_text(row.id.of(&self.table.texts))));
+        for (at, hash) in hashes.iter().enumerate() {
+            if let Some(ahead) = hashes.get(at + AHEAD) {
+                ids.announce(*ahead);
+            }
+            let RouteTable { routes, texts, .. } = &*self.table;
+            let id_at = |at: u32| routes.get(at as usize).map_or("", |row| row.id.of(texts));
+            let id = id_at(at as u32);
+            if ids.find_or_add(*hash, at, |other| id_at(other) == id).is_ok() && !id.is_empty() {
+                let id = id.to_owned();
+                self.within_route(RouteIndex(at as u32), |this| {
+                    this.refuse_at("id", Fault::Taken { what: "route", id })
+                });
+            }
+        }
+        (self.scratch.routes, self.scratch.hashes) = (ids, hashes);
+    }
+
+    /// Runs `read` with the path leading into a route that was read.
+    fn within_route(&mut self, route: RouteIndex, read: impl FnOnce(&mut Self)) {
+        let begins = &self.scratch.tenant_routes;
+        let tenants = begins.partition_point(|begin| *begin <= route);
+        let index = |begin: u32| Some(route.0 - begin);
+        match tenants.checked_sub(1).and_then(|tenant| Some((tenant, begins.get(tenant)?.0))) {
+            None => self.within("routes", index(0), read),
+            Some((tenant, begin)) => self.within("tenants", Some(tenant as u32), |this| {
+                this.within("routes", index(begin), read);
+            }),
         }
     }
 
@@ -432,7 +477,12 @@ impl<'c> Decoder<'c> {
             let nearest = after.checked_sub(1).and_then(|at| prefixes.get(at));
             !nearest.is_some_and(|prefix| bytes(text).starts_with(bytes(prefix)))
         });
-        let posting = |kind| move |text: &Text| Posting { space: space(slot, kind), text: *text, candidate, key: 0 };
+        let posting = |kind| {
+            move |text: &Text| {
+                let space = space(slot, kind);
+                Posting { space, text: *text, candidate, hash: key_index::hash(space, bytes(text)), key: 0 }
+            }
+        };
         postings.extend(exact.iter().map(posting(KeyKind::Exact)));
         postings.extend(prefixes.iter().map(posting(KeyKind::Prefix)));
     }

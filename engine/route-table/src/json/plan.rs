@@ -1,7 +1,7 @@
 //! What is wanted of payloads: plans, each a tree of field names, all of one route table side by side in flat arrays.
 
+use crate::interned::Interned;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -87,7 +87,7 @@ const FEW: usize = 8;
 struct Draft {
     nodes: Vec<DraftNode>,
     leaves: Vec<(u32, Leaf)>,
-    by_name: HashTable<u32>,
+    by_name: Interned,
     order: Vec<u32>,
 }
 
@@ -145,7 +145,7 @@ impl Plans {
             + self.slots.capacity() * size_of::<u32>()
             + self.draft.nodes.capacity() * size_of::<DraftNode>()
             + self.draft.leaves.capacity() * size_of::<(u32, Leaf)>()
-            + self.draft.by_name.allocation_size()
+            + self.draft.by_name.memory_bytes()
             + self.draft.order.capacity() * size_of::<u32>()
     }
 
@@ -182,7 +182,6 @@ impl Plans {
     /// The node that `name` leads to from `parent`, a new one if there is none yet.
     fn draft_child(&mut self, parent: u32, name: &str) -> u32 {
         let Plans { draft, texts, .. } = self;
-        let hash_of = |parent: u32, quoted: &[u8]| hash(quoted) ^ u64::from(parent).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let text = texts.len();
         texts.push(b'"');
         texts.extend_from_slice(name.as_bytes());
@@ -193,14 +192,15 @@ impl Plans {
         let quoted = texts.get(text..).unwrap_or_default();
         let nodes = &draft.nodes;
         let is_it =
-            |place: &u32| nodes.get(*place as usize).is_some_and(|node| node.parent == parent && of(node) == quoted);
-        if let Some(known) = draft.by_name.find(hash_of(parent, quoted), is_it).copied() {
-            texts.truncate(text);
-            return known;
-        }
-        let place = nodes.len() as u32;
-        let rehash = |place: &u32| nodes.get(*place as usize).map_or(0, |node| hash_of(node.parent, of(node)));
-        draft.by_name.insert_unique(hash_of(parent, quoted), place, rehash);
+            |place: u32| nodes.get(place as usize).is_some_and(|node| node.parent == parent && of(node) == quoted);
+        let hash = hash(quoted) ^ u64::from(parent).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let place = match draft.by_name.find_or_add(hash, nodes.len(), is_it) {
+            Ok(known) => {
+                texts.truncate(text);
+                return known;
+            }
+            Err(new) => new,
+        };
         let node = DraftNode { parent, text: text as u32, text_length: quoted.len() as u32, through: false };
         draft.nodes.push(node);
         place

@@ -1,4 +1,5 @@
 //! Maps and events of a given size, for what is counted and timed. Deterministic: the same number gives the same map.
+#![allow(dead_code)] // No test and no benchmark asks for all of it.
 
 use veltrix_proto::v1::{
     Condition, Conditions, Destination, EventTypes, KafkaTopic, Literal, Literals, Predicate, Route, RouteMap,
@@ -31,7 +32,6 @@ pub(crate) fn with_conditions(routes: usize, edition: usize) -> RouteMap {
 }
 
 /// Like [`with_conditions`], but no two predicates are alike.
-#[allow(dead_code)] // Only the benchmark asks for it.
 pub(crate) fn with_conditions_of_their_own(routes: usize, edition: usize) -> RouteMap {
     with_conditions_out_of(usize::MAX, routes, edition)
 }

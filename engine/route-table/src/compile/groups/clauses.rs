@@ -1,9 +1,10 @@
 //! What of a condition can be said by looks: clauses about one attribute each.
 
 use super::{Settled, each_part, missing};
-use crate::compile::{Interned, intern_field};
+use crate::compile::intern_field;
 use crate::condition::{AnyElement, Conditions, Node, NodeKind, Over, Truth, range};
 use crate::fields::FieldIndex;
+use crate::interned::Interned;
 use crate::predicate::{Attribute, ElementPlace, Predicate, Test};
 use crate::table::RouteTable;
 

@@ -1,9 +1,11 @@
 //! Splits large groups: files routes under the values that they want of the attribute that tells them apart best.
 
 use super::{ACCESS_SPACES, AccessKey, Draft, Maker, UNSETTLED};
-use crate::compile::{Interned, hash_of};
+use crate::compile::hash_of;
 use crate::condition::{ConditionIndex, Truth};
 use crate::group::Access;
+use crate::interned::Interned;
+use crate::key_index;
 use crate::predicate::{Attribute, Literal, Test, Types};
 use crate::table::{RouteTable, Text};
 use std::hash::{Hash, Hasher};
@@ -164,7 +166,8 @@ impl Maker<'_> {
         }
         let payload = self.make(first);
         self.groups.members.truncate(first);
-        self.groups.keys.push(AccessKey { space, text: bucket.text, payload });
+        let hash = key_index::hash(space, bucket.text.bytes_of(&self.table.texts));
+        self.groups.keys.push(AccessKey { hash, space, text: bucket.text, payload });
     }
 }
 
