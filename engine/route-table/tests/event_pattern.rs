@@ -545,7 +545,7 @@ proptest! {
         events in prop::collection::vec(naive_pattern::event_with_dots(), 1..12),
     ) {
         let condition = parse(&pattern.to_string()).unwrap();
-        for event in &events {
+        for event in events.iter().filter(|event| !naive_pattern::has_a_path_both_ways(&pattern, event)) {
             let expected = naive_pattern::matches(&pattern, event);
             prop_assert_eq!(holds(&condition, event), expected, "{} of {}: {:#?}", pattern, event, condition);
         }

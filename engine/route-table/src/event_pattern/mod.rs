@@ -21,7 +21,8 @@
 //!   chosen before.
 //! - Numbers have any size and any number of digits. EventBridge says that it compares numbers up to 5e9 and six
 //!   digits.
-//! - An object of the event that names a field twice has the first one. event-ruler has both.
+//! - An object of the event that names a field twice has the first one. event-ruler has both. So does an event that has a path both
+//!   as nested names and with dots in them: the nested names count.
 //! - Where paths of the pattern part below a name, the event must have a field of that name. So the event
 //!   `{"a.b": 1, "a.c": 2}` does not match `{"a": {"b": [1], "c": [2]}}`, though event-ruler takes it.
 //! - An IPv4 address in IPv6 form (`::ffff:10.0.0.1`) is an IPv6 address, and `010.0.0.1` is none.

@@ -281,7 +281,8 @@ fn places<'a>(value: &'a Json, names: &[String], through_arrays: bool, dotted: b
     }
 }
 
-fn ways<'a>(value: &'a Json, names: &[String], through_arrays: bool, dotted: bool) -> Vec<&'a Json> {
+/// The same, whether or not nested names lead somewhere.
+pub(crate) fn ways<'a>(value: &'a Json, names: &[String], through_arrays: bool, dotted: bool) -> Vec<&'a Json> {
     match (value, names) {
         // "An array on the way, or at the end, stands for each of its elements, and theirs if they are arrays."
         (Json::Array(elements), _) if through_arrays => {

@@ -6,6 +6,7 @@
 
 use super::evaluate::Decimal;
 use super::evaluate::json::Json;
+use super::evaluate::ways;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -30,6 +31,16 @@ pub(crate) fn matches(pattern: &Json, event: &Json) -> bool {
     choices.iter().any(|fields| {
         let fields: Vec<(&str, &[Json])> = fields.iter().map(|(path, items)| (path.as_str(), *items)).collect();
         all_found(&fields, &leaves, &Membership::new())
+    })
+}
+
+/// Whether `event` has a path of `pattern` both as nested names and with dots in them, which is where Veltrix differs.
+pub(crate) fn has_a_path_both_ways(pattern: &Json, event: &Json) -> bool {
+    let Json::Object(fields) = pattern else { return false };
+    fields.iter().any(|(path, _)| {
+        let names: Vec<String> = path.split('.').map(str::to_owned).collect();
+        let [nested, all] = [false, true].map(|dotted| ways(event, &names, true, dotted).len());
+        nested > 0 && nested < all
     })
 }
 

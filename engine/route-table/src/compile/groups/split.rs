@@ -240,12 +240,15 @@ impl SplitScratch {
     /// members chose.
     fn choose(&mut self) {
         self.choose_among(|_| true);
-        let mut kept: Vec<u32> = (0..self.attributes.len() as u32).collect();
-        kept.sort_by_key(|attribute| {
-            std::cmp::Reverse(self.attributes.get(*attribute as usize).map_or(0, |rank| rank.choosers))
-        });
-        kept.truncate(ACCESSES_MAX);
-        self.choose_among(|attribute| kept.contains(&attribute));
+        let mut kept = [None; ACCESSES_MAX];
+        for place in 0..ACCESSES_MAX {
+            let others = (0..).zip(&self.attributes).filter(|(attribute, _)| !kept.contains(&Some(*attribute)));
+            let most = others.min_by_key(|(_, rank)| std::cmp::Reverse(rank.choosers)).map(|(attribute, _)| attribute);
+            if let Some(kept) = kept.get_mut(place) {
+                *kept = most;
+            }
+        }
+        self.choose_among(|attribute| kept.contains(&Some(attribute)));
     }
 
     fn choose_among(&mut self, is_kept: impl Fn(u32) -> bool) {
