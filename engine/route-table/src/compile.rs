@@ -332,6 +332,7 @@ fn lead_keys(table: &mut RouteTable, scratch: &mut Scratch) {
 }
 
 fn describe_slots(table: &mut RouteTable, scratch: &mut Scratch) {
+    // Those of tenants with a policy of their own are there already.
     table.slots.resize(scratch.tenant_ids.len() + 1, Slot::default());
     for posting in scratch.postings.iter().filter(|posting| posting.space & 1 == KeyKind::Exact as u32) {
         if let Some(slot) = table.slots.get_mut((posting.space >> 1) as usize) {

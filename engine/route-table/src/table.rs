@@ -112,6 +112,8 @@ pub(crate) struct Slot {
     pub(crate) prefix_lengths: u32,
     /// The routes for any type.
     pub(crate) any: Option<Payload>,
+    /// The tenant's own policy.
+    pub(crate) unmatched: Option<Unmatched>,
 }
 
 /// How long some prefixes of a slot are, and the byte that ends them: `hunt.clue.` is looked up only for types that have a `.`
@@ -191,7 +193,7 @@ pub struct Destination<'t> {
     pub topic: &'t str,
 }
 
-/// What the map says of events that no route wants.
+/// What the map, or the event's tenant, says of events that no route wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unmatched {
     /// They are dropped and counted.
@@ -252,21 +254,23 @@ impl RouteTable {
         out.begin(self);
         let Deliveries { list, listed, mark, undecided, memory, verdict } = out;
         let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided };
-        match self.ask(event, memory.all(), &mut sink) {
-            Ok(()) => {}
+        let slot = match self.ask(event, memory.all(), &mut sink) {
+            Ok(slot) => slot,
             Err(reason) => return *verdict = Verdict::Unreadable(reason),
-        }
+        };
         *verdict = if !list.is_empty() || undecided.is_some() {
             Verdict::Routed
         } else {
-            if let Unmatched::Destination(destination) = self.unmatched {
+            let own = self.slots.get(slot as usize).and_then(|row| row.unmatched);
+            let policy = own.unwrap_or(self.unmatched);
+            if let Unmatched::Destination(destination) = policy {
                 list.push(Delivery { destination, route: None });
             }
-            Verdict::Unmatched(self.unmatched)
+            Verdict::Unmatched(policy)
         };
     }
 
-    /// Which routes `event` matches, whatever their destinations: fills `out`. Allocates nothing once `out` has met a table of this
+    /// Which routes `event` matches, whatever their destinations: fills `out`. Routes that are disabled match nothing. Allocates nothing once `out` has met a table of this
     /// size and as many matches, and can't fail.
     ///
     /// # Errors
@@ -282,10 +286,10 @@ impl RouteTable {
         Ok(())
     }
 
-    /// Asks all routes that may want `event`.
+    /// Asks all routes that may want `event`. Returns the slot of its tenant; 0 if the map names none such.
     #[inline]
-    fn ask<E: Event>(&self, event: &E, mut work: Work<'_>, out: &mut dyn Sink) -> Result<(), Unreadable> {
-        let Some(rule) = self.source_rule(event.topic()) else { return Ok(()) };
+    fn ask<E: Event>(&self, event: &E, mut work: Work<'_>, out: &mut dyn Sink) -> Result<u32, Unreadable> {
+        let Some(rule) = self.source_rule(event.topic()) else { return Ok(0) };
         let event_type = match rule.event_type.of(&self.texts, event) {
             Value::Missing | Value::Null => return Err(Unreadable::TypeMissing),
             Value::Bytes([]) => return Err(Unreadable::TypeEmpty),
@@ -296,10 +300,11 @@ impl RouteTable {
         let evaluation =
             Evaluation { conditions: &self.conditions, fields: &self.fields, texts: &self.texts, facts: &facts };
         self.route_in_slot(0, &evaluation, work.again(), out);
-        if let Some(slot) = self.slot_of_tenant(rule, event) {
+        let slot = self.slot_of_tenant(rule, event);
+        if let Some(slot) = slot {
             self.route_in_slot(slot, &evaluation, work, out);
         }
-        Ok(())
+        Ok(slot.unwrap_or(0))
     }
 
     /// The slot of the event's tenant, if the map names that tenant.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 use std::collections::BTreeMap;
 use support::{Expected, OwnedEvent, event, expected, many_routes, route_map};
-use veltrix_route_table::{Compiler, Deliveries, RouteTable, Verdict};
+use veltrix_route_table::{Compiler, Deliveries, RouteTable, Unmatched, Verdict};
 
 fn routed(table: &RouteTable, event: &OwnedEvent, out: &mut Deliveries) -> Expected {
     table.route(event, out);
@@ -21,7 +21,7 @@ fn routed(table: &RouteTable, event: &OwnedEvent, out: &mut Deliveries) -> Expec
             let undecided = out.undecided().map(|route| table.route_id(route).to_owned());
             Expected::Routed { deliveries, undecided }
         }
-        Verdict::Unmatched(_) => Expected::Unmatched { deliveries },
+        Verdict::Unmatched(policy) => Expected::Unmatched { deliveries, dead_letter: policy == Unmatched::DeadLetter },
         Verdict::Unreadable(_) => Expected::Unreadable,
     }
 }

@@ -77,6 +77,12 @@ fn each_mistake_is_refused_by_name() {
             "sources[0].tenant.part: the tenant can't be used here",
         ),
         (r#"unmatched { destination: "e" }"#, "unmatched.destination: `e` is no destination of this map"),
+        (r#"tenants { id: "a" unmatched {} }"#, "tenants[0].unmatched.policy: must be set"),
+        (r#"tenants { id: "a" unmatched { destination: "e" } }"#, "tenants[0].unmatched.destination: `e` is no"),
+        (r#"routes { id: "x" disabled: true types { any: true } to: "e" }"#, "routes[1].to[0]: `e` is no destination"),
+        (r#"routes { id: "x" disabled: true types { any: true } }"#, "routes[1].to: must be set"),
+        (r#"routes { id: "x" disabled: true to: "d" types { exact: "" } }"#, "routes[1].types.exact[0]: must not be"),
+        (r#"routes { id: "r" disabled: true to: "d" types { any: true } }"#, "routes[1].id: `r` is taken by another"),
     ];
     for (text, expected) in cases {
         let found = reasons(&with(text));

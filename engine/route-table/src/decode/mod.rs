@@ -17,8 +17,8 @@ use crate::fault::Fault;
 use crate::key_index;
 use crate::limits;
 use crate::table::{
-    Candidate, DestinationRow, FanOut, KeyKind, Origin, RouteIndex, RouteRow, RouteTable, SourceRule, Text, Unmatched,
-    space,
+    Candidate, DestinationRow, FanOut, KeyKind, Origin, RouteIndex, RouteRow, RouteTable, Slot, SourceRule, Text,
+    Unmatched, space,
 };
 use crate::wire::{Field, Reader};
 use fields::routes_of;
@@ -50,6 +50,7 @@ struct RouteFields<'a> {
     types: Option<Reader<'a>>,
     when: Option<Reader<'a>>,
     on_absent: Option<u64>,
+    disabled: Option<bool>,
     to: u64,
 }
 
@@ -84,7 +85,8 @@ impl<'c> Decoder<'c> {
         self.each_of(SOURCES, "sources", |this, source, _| this.source(source, default));
         self.each_of(DESTINATIONS, "destinations", |this, destination, _| this.destination(destination));
         if let Some(unmatched) = unmatched {
-            self.within("unmatched", None, |this| this.unmatched(unmatched));
+            let policy = self.within("unmatched", None, |this| this.unmatched(unmatched));
+            self.table.unmatched = policy.unwrap_or_default();
         }
         self.each_of(ROUTES, "routes", |this, route, _| this.route(route, 0));
         self.each_of(TENANTS, "tenants", |this, tenant, index| this.tenant(tenant, index + 1));
@@ -259,7 +261,8 @@ impl<'c> Decoder<'c> {
         }
     }
 
-    fn unmatched(&mut self, unmatched: Reader<'_>) {
+    /// Reads a policy; `None` if it says nothing, or nothing that can be done.
+    fn unmatched(&mut self, unmatched: Reader<'_>) -> Option<Unmatched> {
         let mut policy = None;
         self.each_field(unmatched, |this, field| match field.number {
             1 => this.empty_message("drop", field, &mut policy, Unmatched::Drop),
@@ -275,11 +278,11 @@ impl<'c> Decoder<'c> {
             }
             number => this.refuse(Fault::UnknownField { message: "Unmatched", number }),
         });
-        self.table.unmatched = policy.unwrap_or_default();
+        policy
     }
 
     fn tenant(&mut self, tenant: Reader<'_>, slot: u32) {
-        let (mut id, mut labels, mut routes) = (None, 0u64, 0u32);
+        let (mut id, mut unmatched, mut labels, mut routes) = (None, None, 0u64, 0u32);
         self.scratch.tenant_routes.push(RouteIndex(self.table.routes.len() as u32));
         self.each_field(tenant, |this, field| match field.number {
             1 => this.text("id", &mut id, field),
@@ -294,8 +297,12 @@ impl<'c> Decoder<'c> {
                 });
                 routes += 1;
             }
+            4 => this.message("unmatched", &mut unmatched, field),
             number => this.refuse(Fault::UnknownField { message: "Tenant", number }),
         });
+        if let Some(unmatched) = unmatched {
+            self.within("unmatched", None, |this| this.tenant_unmatched(unmatched, slot));
+        }
         self.is_over(&limits::LABELS_PER_TENANT, labels);
         let given = self.required("id", id);
         let id = id.unwrap_or_default();
@@ -306,6 +313,19 @@ impl<'c> Decoder<'c> {
         tenant_ids.push(text);
         if given {
             self.refuse_taken("id", "tenant", id, known);
+        }
+    }
+
+    fn tenant_unmatched(&mut self, unmatched: Reader<'_>, slot: u32) {
+        // In a map, a policy that says nothing is that of a map without one. Here it could as well be meant to be the map's.
+        if unmatched.rest().1.is_empty() {
+            return self.refuse_at("policy", Fault::Missing);
+        }
+        let policy = self.unmatched(unmatched);
+        let rows = &mut self.table.slots;
+        rows.resize(rows.len().max(slot as usize + 1), Slot::default());
+        if let Some(row) = rows.get_mut(slot as usize) {
+            row.unmatched = policy;
         }
     }
 
@@ -334,6 +354,7 @@ impl<'c> Decoder<'c> {
                 fields.to += 1;
             }
             5 => this.number("on_absent", &mut fields.on_absent, field),
+            6 => this.flag("disabled", &mut fields.disabled, field),
             number => this.refuse(Fault::UnknownField { message: "Route", number }),
         });
         let route = RouteIndex(self.table.routes.len() as u32);
@@ -348,9 +369,14 @@ impl<'c> Decoder<'c> {
             condition = self.within("when", None, |this| this.when(when));
         }
         let candidate = Candidate { route, condition, fan_out };
+        let filed = (self.scratch.postings.len(), self.scratch.any.len());
         match fields.types {
             Some(types) => self.within("types", None, |this| this.types(types, slot, candidate)),
             None => self.refuse_at("types", Fault::Missing),
+        }
+        if fields.disabled == Some(true) {
+            self.scratch.postings.truncate(filed.0);
+            self.scratch.any.truncate(filed.1);
         }
     }
 

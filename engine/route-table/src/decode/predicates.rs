@@ -277,7 +277,7 @@ impl Decoder<'_> {
         None
     }
 
-    fn flag(&mut self, name: &'static str, slot: &mut Option<bool>, field: Field<'_>) {
+    pub(super) fn flag(&mut self, name: &'static str, slot: &mut Option<bool>, field: Field<'_>) {
         match field.flag() {
             Ok(value) => self.once(name, slot, value),
             Err(fault) => self.refuse_at(name, Fault::Wire(fault)),

@@ -330,13 +330,16 @@ const DESTINATIONS: usize = 5;
 
 fn route() -> impl Strategy<Value = Route> {
     let to = prop::collection::vec((0..DESTINATIONS).prop_map(|n| format!("d{n}")), 1..4);
-    (types(), prop::option::of(condition()), to, 0..3i32).prop_map(|(types, when, to, on_absent)| Route {
-        id: String::new(),
-        types: Some(types),
-        when,
-        to,
-        on_absent,
-    })
+    (types(), prop::option::of(condition()), to, 0..3i32, prop::bool::weighted(0.1)).prop_map(
+        |(types, when, to, on_absent, disabled)| Route {
+            id: String::new(),
+            types: Some(types),
+            when,
+            to,
+            on_absent,
+            disabled,
+        },
+    )
 }
 
 fn origin() -> impl Strategy<Value = Option<Origin>> {
@@ -350,32 +353,37 @@ fn origin() -> impl Strategy<Value = Option<Origin>> {
     )
 }
 
+fn unmatched() -> impl Strategy<Value = Option<Unmatched>> {
+    let policy = prop_oneof![
+        Just(unmatched::Policy::Drop(Default::default())),
+        Just(unmatched::Policy::DeadLetter(Default::default())),
+        prop::sample::select(&["d1", "d2"]).prop_map(|id| unmatched::Policy::Destination(id.to_owned())),
+    ];
+    prop::option::of(policy.prop_map(|policy| Unmatched { policy: Some(policy) }))
+}
+
 /// Maps that every compiler must take.
 pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
     let sources = prop::collection::btree_map("t[12]", (origin(), origin()), 0..3).prop_map(|sources| {
         let source = |(topic, (event_type, tenant))| Source { topic, event_type, tenant };
         sources.into_iter().map(source).collect::<Vec<_>>()
     });
-    let tenants = prop::collection::btree_map(word(), prop::collection::vec(route(), 0..4), 0..4);
-    let unmatched = prop::option::of(prop_oneof![
-        Just(unmatched::Policy::Drop(Default::default())),
-        Just(unmatched::Policy::DeadLetter(Default::default())),
-        Just(unmatched::Policy::Destination("d1".to_owned())),
-    ]);
-    (sources, prop::collection::vec(route(), 1..8), tenants, unmatched).prop_map(
-        |(sources, routes, tenants, policy)| {
+    let tenant = (prop::collection::vec(route(), 0..4), unmatched());
+    let tenants = prop::collection::btree_map(word(), tenant, 0..4);
+    (sources, prop::collection::vec(route(), 1..8), tenants, unmatched()).prop_map(
+        |(sources, routes, tenants, unmatched)| {
             let destination = |n| Destination {
                 id: format!("d{n}"),
                 kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}") })),
             };
-            let tenant = |(id, routes)| Tenant { id, labels: Default::default(), routes };
+            let tenant = |(id, (routes, unmatched))| Tenant { id, labels: Default::default(), routes, unmatched };
             let mut map = RouteMap {
                 name: "generated".to_owned(),
                 sources,
                 destinations: (0..DESTINATIONS).map(destination).collect(),
                 routes,
                 tenants: tenants.into_iter().map(tenant).collect(),
-                unmatched: policy.map(|policy| Unmatched { policy: Some(policy) }),
+                unmatched,
             };
             let all = map.routes.iter_mut().chain(map.tenants.iter_mut().flat_map(|tenant| &mut tenant.routes));
             all.enumerate().for_each(|(n, route)| route.id = format!("r{n}"));
@@ -402,15 +410,17 @@ pub(crate) fn event() -> impl Strategy<Value = OwnedEvent> {
 
 /// A map whose routes all stand under one type, and are many enough to be split.
 pub(crate) fn many_routes() -> impl Strategy<Value = RouteMap> {
-    (prop::collection::vec((condition(), 0..3i32), 100..200), route_map()).prop_map(|(conditions, mut map)| {
+    let route = (condition(), 0..3i32, prop::bool::weighted(0.05));
+    (prop::collection::vec(route, 100..200), route_map()).prop_map(|(routes, mut map)| {
         map.routes = (0..)
-            .zip(conditions)
-            .map(|(n, (when, on_absent))| Route {
+            .zip(routes)
+            .map(|(n, (when, on_absent, disabled))| Route {
                 id: format!("many-{n}"),
                 types: Some(EventTypes { any: true, ..EventTypes::default() }),
                 when: Some(when),
                 to: vec![format!("d{}", n % DESTINATIONS)],
                 on_absent,
+                disabled,
             })
             .collect();
         map

@@ -65,7 +65,7 @@ impl From<Value<'_>> for Given {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     Routed { deliveries: BTreeMap<String, Option<String>>, undecided: Option<String> },
-    Unmatched { deliveries: BTreeMap<String, Option<String>> },
+    Unmatched { deliveries: BTreeMap<String, Option<String>>, dead_letter: bool },
     Unreadable,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
         _ => return Expected::Unreadable,
     };
     let tenant = find(source.and_then(|source| source.tenant.as_ref()), "ce_tenant");
-    let own = map.tenants.iter().filter(|own| tenant == Value::Bytes(own.id.as_bytes()));
+    let own = map.tenants.iter().find(|own| tenant == Value::Bytes(own.id.as_bytes()));
     let payload = event.payload.as_deref().and_then(|text| Json::read(text).ok());
     let record = Record {
         headers: event.headers.clone(),
@@ -98,7 +98,11 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
     };
     let mut deliveries: BTreeMap<String, Option<String>> = BTreeMap::new();
     let mut undecided = None;
-    for route in map.routes.iter().chain(own.flat_map(|tenant| &tenant.routes)) {
+    for route in map.routes.iter().chain(own.iter().flat_map(|tenant| &tenant.routes)) {
+        // "Switched off: no event meets the route."
+        if route.disabled {
+            continue;
+        }
         let types = route.types.clone().unwrap_or_default();
         let about = types.any
             || types.exact.iter().any(|exact| exact.as_bytes() == event_type)
@@ -118,8 +122,11 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
     if !deliveries.is_empty() || undecided.is_some() {
         return Expected::Routed { deliveries, undecided };
     }
-    if let Some(unmatched::Policy::Destination(id)) = map.unmatched.clone().and_then(|unmatched| unmatched.policy) {
-        deliveries.insert(id, None);
+    // "Unset: what the map says."
+    let unmatched = own.and_then(|tenant| tenant.unmatched.clone()).or(map.unmatched.clone());
+    let policy = unmatched.and_then(|unmatched| unmatched.policy);
+    if let Some(unmatched::Policy::Destination(id)) = &policy {
+        deliveries.insert(id.clone(), None);
     }
-    Expected::Unmatched { deliveries }
+    Expected::Unmatched { deliveries, dead_letter: matches!(policy, Some(unmatched::Policy::DeadLetter(_))) }
 }
