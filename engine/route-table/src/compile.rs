@@ -6,7 +6,7 @@
 use crate::condition::ConditionIndex;
 use crate::condition::range;
 use crate::decode::Decoder;
-use crate::decode::Wish;
+use crate::decode::{ExclusiveGroup, Wish};
 use crate::fault::{Fault, Reason, Refused};
 use crate::fields::{FieldIndex, PlanIndex};
 use crate::interned::Interned;
@@ -104,6 +104,8 @@ pub(crate) struct Scratch {
     pub(crate) spellings: Interned,
     pub(crate) spelled: Vec<Spelling>,
     pub(crate) fan_outs: Interned,
+    pub(crate) exclusive_groups: Vec<ExclusiveGroup>,
+    pub(crate) exclusive_names: Interned,
     pub(crate) fields: Interned,
     pub(crate) plans: Interned,
     pub(crate) tenant_ids: Vec<Text>,
@@ -217,6 +219,7 @@ impl Scratch {
         self.spelled.clear();
         self.wishes.clear();
         self.groups.clear();
+        self.exclusive_groups.clear();
         for interned in [
             &mut self.destinations,
             &mut self.topics,
@@ -227,6 +230,7 @@ impl Scratch {
             &mut self.predicates,
             &mut self.spellings,
             &mut self.fan_outs,
+            &mut self.exclusive_names,
             &mut self.fields,
             &mut self.plans,
             &mut self.keys_by_text,

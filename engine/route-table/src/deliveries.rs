@@ -1,6 +1,7 @@
 //! What routing one event yields, and the memory that routing needs for it.
 
 use crate::evaluate::Memory;
+use crate::exclusive::Aside;
 use crate::table::{DestinationIndex, RouteIndex, RouteTable, Unmatched, Unreadable};
 
 /// Who gets an event. Made once per thread and reused for every event and every table.
@@ -13,6 +14,7 @@ pub struct Deliveries {
     pub(crate) listed: Vec<Listed>,
     /// Tells this event's entries from those of events before it, so that nothing has to be wiped in between.
     pub(crate) mark: u32,
+    pub(crate) aside: Aside,
     pub(crate) memory: Memory,
 }
 
@@ -55,6 +57,7 @@ impl Deliveries {
             undecided: None,
             listed: Vec::new(),
             mark: 0,
+            aside: Aside::default(),
             memory: Memory::default(),
         }
     }
@@ -69,7 +72,7 @@ impl Deliveries {
         self.verdict
     }
 
-    /// The first route whose condition was absent and that asks for a dead letter then. The event's deliveries stand beside it.
+    /// The first route that was asked, whose condition was absent, and that wants a dead letter then. The event's deliveries stand beside it.
     pub fn undecided(&self) -> Option<RouteIndex> {
         self.undecided
     }
@@ -80,17 +83,20 @@ impl Deliveries {
         self.list.clear();
         self.verdict = NOBODY;
         self.undecided = None;
+        self.aside.clear();
         self.memory.begin(table.readers);
-        if self.listed.len() < table.destinations.len() || self.mark == u32::MAX {
-            self.regrow(table.destinations.len());
+        let has_room = self.listed.len() >= table.destinations.len() && self.aside.has_room_for(table.exclusives.len());
+        if !has_room || self.mark == u32::MAX {
+            self.regrow(table);
         }
         self.mark += 1;
     }
 
     #[cold]
-    fn regrow(&mut self, destinations: usize) {
+    fn regrow(&mut self, table: &RouteTable) {
         self.mark = 0;
-        let destinations = destinations.max(self.listed.len());
+        self.aside.grow(table.exclusives.len());
+        let destinations = table.destinations.len().max(self.listed.len());
         self.listed.clear();
         self.listed.resize(destinations, Listed::default());
         self.list.reserve(destinations);
@@ -117,7 +123,7 @@ impl Matches {
         Matches::default()
     }
 
-    /// The routes whose condition is true, in the order of the map.
+    /// The routes whose condition is true, in the order of the map; of an exclusive group all, not only who delivers.
     pub fn routes(&self) -> &[RouteIndex] {
         &self.routes
     }

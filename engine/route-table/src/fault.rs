@@ -109,6 +109,12 @@ pub enum Fault {
     Cidr(BadBlock),
     #[error("bounds must be numbers or texts, both of one type")]
     BoundsOfTypes,
+    #[error(
+        "a default is asked behind all others of its group, so that priority and continues have no meaning for it; remove them"
+    )]
+    DefaultWithPlace,
+    #[error("group `{group}` has a default already, and only one route can be what is left when no other matches")]
+    SecondDefault { group: String },
     #[error("no value is within these bounds")]
     EmptyRange,
     #[error("this {language} can't be a condition:\n{error}")]

@@ -61,6 +61,7 @@ mod deliveries;
 mod evaluate;
 mod event;
 pub mod event_pattern;
+mod exclusive;
 mod fault;
 mod fields;
 mod group;

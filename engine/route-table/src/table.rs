@@ -7,6 +7,7 @@ use crate::condition::{ConditionIndex, Conditions, Truth, range};
 use crate::deliveries::{Deliveries, Delivery, Listed, Matches, Verdict};
 use crate::evaluate::{Evaluation, Facts, Work};
 use crate::event::{Event, Value};
+use crate::exclusive::{Aside, Exclusive};
 use crate::fields::Fields;
 use crate::group::{GroupIndex, Groups, Sink};
 use crate::json;
@@ -24,6 +25,8 @@ pub struct RouteTable {
     /// Lists of destinations, each different one once.
     pub(crate) fan_outs: Vec<FanOut>,
     pub(crate) fan_out_destinations: Vec<DestinationIndex>,
+    /// The routes that belong to exclusive groups.
+    pub(crate) exclusives: Vec<Exclusive>,
     pub(crate) conditions: Conditions,
     pub(crate) fields: Fields,
     pub(crate) groups: Groups,
@@ -129,14 +132,28 @@ pub(crate) struct PrefixLength {
 pub(crate) struct Candidate {
     pub(crate) route: RouteIndex,
     pub(crate) condition: ConditionIndex,
+    /// Of a route in an exclusive group: [`Candidate::fan_out_of_exclusive`].
     pub(crate) fan_out: u32,
 }
 
 impl Candidate {
+    /// Fan-outs are fewer than routes, which the limit `routes` keeps far below this; from here on they are places among
+    /// [`RouteTable::exclusives`].
+    const EXCLUSIVE: u32 = 1 << 31;
     /// Stands where a fan-out's number would, and says that the payload is a run of `candidates` instead.
     const MANY: u32 = u32::MAX;
     /// Says that it is a group.
     const GROUP: u32 = u32::MAX - 1;
+
+    pub(crate) fn fan_out_of_exclusive(place: u32) -> u32 {
+        Candidate::EXCLUSIVE | place
+    }
+
+    /// The place of a route in an exclusive group among all such routes.
+    #[inline]
+    fn exclusive(self) -> Option<u32> {
+        self.fan_out.checked_sub(Candidate::EXCLUSIVE)
+    }
 
     pub(crate) fn payload(self) -> Payload {
         [self.route.0, self.condition.0, self.fan_out]
@@ -252,12 +269,15 @@ impl RouteTable {
     #[inline]
     pub fn route<E: Event>(&self, event: &E, out: &mut Deliveries) {
         out.begin(self);
-        let Deliveries { list, listed, mark, undecided, memory, verdict } = out;
-        let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided };
+        let Deliveries { list, listed, mark, undecided, aside, memory, verdict } = out;
+        let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided, aside };
         let slot = match self.ask(event, memory.all(), &mut sink) {
             Ok(slot) => slot,
             Err(reason) => return *verdict = Verdict::Unreadable(reason),
         };
+        if !sink.aside.is_empty() {
+            sink.settle();
+        }
         *verdict = if !list.is_empty() || undecided.is_some() {
             Verdict::Routed
         } else {
@@ -270,7 +290,8 @@ impl RouteTable {
         };
     }
 
-    /// Which routes `event` matches, whatever their destinations: fills `out`. Routes that are disabled match nothing. Allocates nothing once `out` has met a table of this
+    /// Which routes `event` matches, whatever their destinations: fills `out`. Routes that are disabled match nothing; those of an
+    /// exclusive group that match are all told, though [`RouteTable::route`] lets only the first of them deliver. Allocates nothing once `out` has met a table of this
     /// size and as many matches, and can't fail.
     ///
     /// # Errors
@@ -422,6 +443,7 @@ impl RouteTable {
             + self.routes.capacity() * size_of::<RouteRow>()
             + self.fan_outs.capacity() * size_of::<FanOut>()
             + self.fan_out_destinations.capacity() * size_of::<DestinationIndex>()
+            + self.exclusives.capacity() * size_of::<Exclusive>()
             + self.conditions.memory_bytes()
             + self.fields.memory_bytes()
             + self.groups.memory_bytes()
@@ -444,6 +466,7 @@ impl RouteTable {
             routes: Vec::new(),
             fan_outs: Vec::new(),
             fan_out_destinations: Vec::new(),
+            exclusives: Vec::new(),
             conditions: Conditions::default(),
             fields: Fields::default(),
             groups: Groups::default(),
@@ -468,6 +491,7 @@ impl RouteTable {
         self.routes.clear();
         self.fan_outs.clear();
         self.fan_out_destinations.clear();
+        self.exclusives.clear();
         self.conditions.clear();
         self.fields.clear();
         self.groups.clear();
@@ -491,6 +515,7 @@ struct Delivering<'d> {
     listed: &'d mut [Listed],
     mark: u32,
     undecided: &'d mut Option<RouteIndex>,
+    aside: &'d mut Aside,
 }
 
 impl Sink for Delivering<'_> {
@@ -499,17 +524,24 @@ impl Sink for Delivering<'_> {
         match truth {
             Truth::True => {}
             Truth::False => return,
-            Truth::Absent => return self.note_absent(candidate.route),
+            Truth::Absent => return self.note_absent(candidate),
         }
-        let fan_outs = &self.table.fan_outs;
-        let FanOut { first, count } = fan_outs.get(candidate.fan_out as usize).copied().unwrap_or_default();
-        for destination in self.table.fan_out_destinations.get(range(first, count)).unwrap_or_default() {
-            self.add(*destination, candidate.route);
+        match candidate.exclusive() {
+            None => self.deliver(candidate.fan_out, candidate.route),
+            Some(place) => self.aside.add(place, truth, self.mark),
         }
     }
 }
 
 impl Delivering<'_> {
+    #[inline]
+    fn deliver(&mut self, fan_out: u32, route: RouteIndex) {
+        let FanOut { first, count } = self.table.fan_outs.get(fan_out as usize).copied().unwrap_or_default();
+        for destination in self.table.fan_out_destinations.get(range(first, count)).unwrap_or_default() {
+            self.add(*destination, route);
+        }
+    }
+
     #[inline]
     fn add(&mut self, destination: DestinationIndex, route: RouteIndex) {
         let Some(listed) = self.listed.get_mut(destination.get()) else { return };
@@ -524,10 +556,29 @@ impl Delivering<'_> {
     }
 
     #[cold]
-    fn note_absent(&mut self, route: RouteIndex) {
-        if self.table.routes.get(route.0 as usize).is_some_and(|row| row.dead_letter_if_absent) {
-            *self.undecided = Some(self.undecided.map_or(route, |earlier| earlier.min(route)));
+    fn note_absent(&mut self, candidate: Candidate) {
+        if !self.table.routes.get(candidate.route.0 as usize).is_some_and(|row| row.dead_letter_if_absent) {
+            return;
         }
+        match candidate.exclusive() {
+            None => self.note_undecided(candidate.route),
+            Some(place) => self.aside.add(place, Truth::Absent, self.mark),
+        }
+    }
+
+    fn note_undecided(&mut self, route: RouteIndex) {
+        *self.undecided = Some(self.undecided.map_or(route, |earlier| earlier.min(route)));
+    }
+
+    /// Decides between the routes of exclusive groups.
+    fn settle(&mut self) {
+        let mut aside = std::mem::take(self.aside);
+        aside.settle(&self.table.exclusives, |route, truth| match truth {
+            Truth::True => self.deliver(route.fan_out, route.route),
+            Truth::Absent => self.note_undecided(route.route),
+            Truth::False => {}
+        });
+        *self.aside = aside;
     }
 }
 

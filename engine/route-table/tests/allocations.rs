@@ -7,11 +7,11 @@ use prost::Message as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use veltrix_proto::v1::{
-    Condition, Conditions, EventTypes, Field, Literal, Literals, Predicate, Range, RecordPart, Route, RouteMap,
-    condition, literal, predicate, range,
+    Condition, Conditions, EventTypes, Exclusive, Field, Literal, Literals, Predicate, Range, RecordPart, Route,
+    RouteMap, condition, literal, predicate, range,
 };
 use veltrix_route_table::json::{Plans, Reader, Wanted};
-use veltrix_route_table::{Compiler, Deliveries};
+use veltrix_route_table::{Compiler, Deliveries, Event, Value};
 use workload::{by_type, shuffled_events, with_conditions};
 
 struct Counting;
@@ -132,6 +132,65 @@ fn in_groups(routes: usize, edition: usize) -> RouteMap {
         }
     };
     RouteMap { routes: (0..routes).map(route).collect(), ..by_type(1) }
+}
+
+/// An event whose payload has one value many times.
+struct Repeating(String);
+
+impl Event for Repeating {
+    fn topic(&self) -> &str {
+        "game-events"
+    }
+
+    fn key(&self) -> Value<'_> {
+        Value::Bytes(b"player-4711")
+    }
+
+    fn header(&self, name: &str) -> Value<'_> {
+        if name == "ce_type" { Value::Bytes(b"type") } else { Value::Missing }
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        Some(self.0.as_bytes())
+    }
+}
+
+#[test]
+fn routing_to_exclusive_groups_allocates_nothing_however_often_an_event_meets_their_routes() {
+    // Enough routes to be found by the values that they want: an event with a value many times meets a route as often.
+    let field = Field { names: vec!["tags".to_owned()], through_arrays: true, dotted: false };
+    let route = |number: usize| Route {
+        id: format!("{number}"),
+        types: any(),
+        to: vec![format!("destination-{}", number % 12)],
+        when: Some(Condition {
+            kind: Some(condition::Kind::Predicate(Predicate {
+                attribute: Some(predicate::Attribute::Field(field.clone())),
+                test: Some(predicate::Test::Equals(text(format!("tag-{}", number % 100)))),
+                ..Predicate::default()
+            })),
+        }),
+        exclusive: Some(Exclusive {
+            group: format!("group-{}", number % 7),
+            priority: number as u32 % 5,
+            continues: number.is_multiple_of(3),
+            ..Exclusive::default()
+        }),
+        ..Route::default()
+    };
+    let map = RouteMap { routes: (0..300).map(route).collect(), ..by_type(1) };
+    let table = Compiler::new().compile(&map.encode_to_vec()).unwrap();
+    let event = |tag: fn(usize) -> String| {
+        let tags = (0..5_000).map(|at| format!("\"{}\"", tag(at % 100))).collect::<Vec<_>>();
+        Repeating(format!("{{\"tags\": [{}]}}", tags.join(",")))
+    };
+    // As many values that nobody wants, so that there is room for what the payload's reader finds.
+    let (strange, wanted) = (event(|_| "nobody's".to_owned()), event(|tag| format!("tag-{tag}")));
+    let mut out = Deliveries::new();
+    table.route(&strange, &mut out);
+    assert_eq!(out.list().len(), 0);
+    assert_eq!(allocations(|| table.route(&wanted, &mut out)), 0);
+    assert!(!out.list().is_empty(), "nothing was routed, so nothing was shown");
 }
 
 #[test]

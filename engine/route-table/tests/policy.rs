@@ -1,4 +1,5 @@
-//! Who delivers beyond what conditions say: routes that are switched off, and what becomes of events that nobody wants.
+//! Who delivers beyond what conditions say: routes that are switched off, routes of which only the first one delivers, and what becomes
+//! of events that nobody wants.
 
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use veltrix_proto::v1::RouteMap;
@@ -111,4 +112,139 @@ fn an_event_that_no_route_wants_follows_its_tenants_policy_or_else_the_maps() {
     assert_eq!(verdict("buries"), "dead letter ");
     assert_eq!(verdict("collects"), "destination c<");
     assert_eq!(verdict("last"), "Routed e<last");
+}
+
+/// A route to the destination of its name, for events that have the header of its name.
+fn route(id: char, exclusive: &str) -> String {
+    let when = format!("predicate {{ header: '{id}' equals {{ text: 'yes' }} }}");
+    format!("routes {{ id: '{id}' {ANY} to: '{id}' when {{ {when} }} exclusive {{ group: 'g' {exclusive} }} }}\n")
+}
+
+/// The same, which can't be decided and asks for a dead letter if the header is not there.
+fn careful(id: char, exclusive: &str) -> String {
+    let when = format!("predicate {{ header: '{id}' equals {{ text: 'yes' }} on_missing: ON_MISSING_ABSENT }}");
+    let exclusive = format!("exclusive {{ group: 'g' {exclusive} }}");
+    format!("routes {{ id: '{id}' {ANY} to: '{id}' when {{ {when} }} on_absent: ON_ABSENT_DEAD_LETTER {exclusive} }}\n")
+}
+
+#[track_caller]
+fn check(table: &RouteTable, is: &[&'static str], expected: &str) {
+    assert_eq!(delivered(table, &thing("", is)), expected, "{is:?}");
+}
+
+#[test]
+fn the_first_match_of_a_group_delivers_by_priority_and_then_in_the_order_of_the_map() {
+    let table = table(&[route('a', "priority: 5"), route('b', "priority: 5"), route('c', "")].concat());
+    check(&table, &[], "");
+    check(&table, &["a", "b", "c"], "c<c");
+    check(&table, &["a", "b"], "a<a");
+    check(&table, &["b"], "b<b");
+}
+
+#[test]
+fn a_route_that_continues_delivers_beside_the_first_one_that_does_not() {
+    let table = table(
+        &[
+            route('a', "priority: 1 continues: true"),
+            route('b', "priority: 2"),
+            route('c', "priority: 3 continues: true"),
+            route('d', "priority: 4"),
+        ]
+        .concat(),
+    );
+    check(&table, &["a"], "a<a");
+    check(&table, &["a", "b", "c", "d"], "a<a b<b");
+    check(&table, &["a", "c", "d"], "a<a c<c d<d");
+    check(&table, &["c", "d"], "c<c d<d");
+}
+
+#[test]
+fn a_default_delivers_only_if_no_other_of_its_group_matches() {
+    let table = table(
+        &[
+            route('a', "default: true").replace("when { predicate { header: 'a' equals { text: 'yes' } } }", ""),
+            route('b', "priority: 4294967295"),
+            route('c', "continues: true"),
+        ]
+        .concat(),
+    );
+    check(&table, &[], "a<a");
+    check(&table, &["b"], "b<b");
+    check(&table, &["c"], "c<c");
+    check(&table, &["b", "c"], "b<b c<c");
+}
+
+#[test]
+fn a_default_delivers_only_what_it_matches_itself() {
+    let table = table(&[route('a', "default: true"), route('b', "")].concat());
+    check(&table, &[], "");
+    check(&table, &["a"], "a<a");
+    check(&table, &["a", "b"], "b<b");
+}
+
+#[test]
+fn an_absent_condition_is_no_match_and_counts_only_if_the_route_was_asked() {
+    let table = table(&[route('a', ""), careful('b', ""), route('c', "")].concat());
+    check(&table, &["a"], "a<a");
+    check(&table, &["a", "c"], "a<a");
+    check(&table, &["c"], "c<c !b");
+    check(&table, &[], "!b");
+    check(&table, &["b", "c"], "b<b");
+    let table = self::table(&[route('a', "continues: true"), careful('b', ""), careful('c', "default: true")].concat());
+    check(&table, &["a"], "a<a !b");
+    check(&table, &["a", "b"], "a<a b<b");
+    check(&table, &["b"], "b<b");
+    check(&table, &["c"], "c<c !b");
+    check(&table, &[], "!b");
+    let table = self::table(&[careful('c', "default: true"), route('b', "")].concat());
+    check(&table, &["b"], "b<b");
+    check(&table, &[], "!c");
+}
+
+#[test]
+fn only_routes_about_the_events_type_compete_and_none_that_is_disabled() {
+    let of_type = |route: String, of: &str| route.replace("any: true", of);
+    let table = table(
+        &[
+            of_type(route('a', ""), "exact: 'other'"),
+            of_type(route('b', ""), "prefixes: 't'"),
+            of_type(route('c', ""), "exact: 't'"),
+            route('d', "").replace("exclusive", "disabled: true exclusive").replace("'g'", "'h'"),
+            route('e', "").replace("'g'", "'h'"),
+        ]
+        .concat(),
+    );
+    check(&table, &["a", "b", "c"], "b<b");
+    check(&table, &["a", "c"], "c<c");
+    check(&table, &["d", "e"], "e<e");
+}
+
+#[test]
+fn groups_of_one_name_are_different_ones_in_each_slot() {
+    let tenant = |id: &str, routes: &str| format!("tenants {{ id: '{id}' {routes} }}");
+    let table = table(&[route('a', ""), tenant("one", &route('b', "")), tenant("two", &route('c', ""))].concat());
+    assert_eq!(delivered(&table, &thing("one", &["a", "b", "c"])), "a<a b<b");
+    assert_eq!(delivered(&table, &thing("two", &["a", "b", "c"])), "a<a c<c");
+    assert_eq!(delivered(&table, &thing("two", &["c"])), "c<c");
+}
+
+#[test]
+fn a_delivery_carries_the_first_route_in_the_order_of_the_map_that_delivers() {
+    let to_e = |id: char, exclusive: &str| route(id, exclusive).replace(&format!("to: '{id}'"), "to: 'e'");
+    let alone = to_e('d', "").replace("exclusive { group: 'g'  }", "");
+    let table = table(
+        &[to_e('a', "priority: 3"), to_e('b', "priority: 2"), to_e('c', "priority: 1 continues: true"), alone].concat(),
+    );
+    check(&table, &["a", "b", "c", "d"], "e<b");
+    check(&table, &["a", "c", "d"], "e<a");
+    check(&table, &["c", "d"], "e<c");
+}
+
+#[test]
+fn all_routes_of_a_group_that_match_are_told_as_matches() {
+    let table = table(&[route('a', ""), route('b', ""), careful('c', "")].concat());
+    let mut matches = Matches::new();
+    table.matches(&thing("", &["a", "b"]), &mut matches).unwrap();
+    assert_eq!(matches.routes().iter().map(|route| route.get()).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(matches.undecided().iter().map(|route| route.get()).collect::<Vec<_>>(), [2]);
 }

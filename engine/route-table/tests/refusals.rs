@@ -91,6 +91,47 @@ fn each_mistake_is_refused_by_name() {
 }
 
 #[test]
+fn each_mistake_of_an_exclusive_group_is_refused_by_name() {
+    let route = |id: &str, exclusive: &str| {
+        format!("routes {{ id: '{id}' to: 'd' types {{ any: true }} exclusive {{ {exclusive} }} }} ")
+    };
+    let default = "group: 'g' default: true";
+    let off = route("y", default).replace("exclusive", "disabled: true exclusive");
+    let tenant = |id: &str| format!("tenants {{ id: '{id}' {} }}", route(id, default));
+    let cases = [
+        (route("x", ""), "routes[1].exclusive.group: must be set"),
+        (route("x", "group: '' priority: 1"), "routes[1].exclusive.group: must be set"),
+        (
+            route("x", &format!("{default} priority: 1")),
+            "routes[1].exclusive.default: a default is asked behind all others",
+        ),
+        (
+            route("x", &format!("{default} continues: true")),
+            "routes[1].exclusive.default: a default is asked behind all",
+        ),
+        (route("x", default) + &route("y", default), "routes[2].exclusive.default: group `g` has a default already"),
+        (route("x", default) + &off, "routes[2].exclusive.default: group `g` has a default already"),
+    ];
+    for (text, expected) in cases {
+        let found = reasons(&with(&text));
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{text}\n    gives {found:?}, not {expected}");
+    }
+    let one_each = route("x", default) + &route("y", "group: 'h' default: true") + &tenant("a") + &tenant("b");
+    assert_eq!(reasons(&with(&one_each)), Vec::<String>::new());
+    // A number that the wire can carry, and the field can't.
+    let priority = [0x10, 0xff, 0xff, 0xff, 0xff, 0x1f];
+    let exclusive = [&[0x0a, 0x01, b'g'][..], &priority].concat();
+    let exclusive = [&[0x3a, exclusive.len() as u8][..], &exclusive].concat();
+    let mut route = with("").routes[0].encode_to_vec();
+    route.extend(exclusive);
+    let mut map = RouteMap { routes: vec![], ..with("") }.encode_to_vec();
+    map.extend([0x22, route.len() as u8]);
+    map.extend(route);
+    let refused = Compiler::new().compile(&map).unwrap_err();
+    assert_eq!(refused.reasons[0].fault, Fault::OverLimit { limit: &limits::PRIORITY, observed: (1 << 33) - 1 });
+}
+
+#[test]
 fn each_mistake_of_a_condition_is_refused_by_name() {
     let cases = [
         ("predicate { equals { text: \"x\" } }", "predicate.attribute: must be set"),

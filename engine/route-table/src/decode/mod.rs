@@ -8,6 +8,7 @@
 //! Reading goes on after a fault, so that people see all of them. Field names in paths are those of `route_map.proto`.
 
 mod conditions;
+mod exclusive;
 mod fields;
 mod predicates;
 
@@ -24,6 +25,7 @@ use crate::wire::{Field, Reader};
 use fields::routes_of;
 
 pub(crate) use conditions::Wish;
+pub(crate) use exclusive::ExclusiveGroup;
 use std::hash::Hasher;
 use std::ops::Range;
 
@@ -51,6 +53,7 @@ struct RouteFields<'a> {
     when: Option<Reader<'a>>,
     on_absent: Option<u64>,
     disabled: Option<bool>,
+    exclusive: Option<Reader<'a>>,
     to: u64,
 }
 
@@ -355,6 +358,7 @@ impl<'c> Decoder<'c> {
             }
             5 => this.number("on_absent", &mut fields.on_absent, field),
             6 => this.flag("disabled", &mut fields.disabled, field),
+            7 => this.message("exclusive", &mut fields.exclusive, field),
             number => this.refuse(Fault::UnknownField { message: "Route", number }),
         });
         let route = RouteIndex(self.table.routes.len() as u32);
@@ -363,7 +367,10 @@ impl<'c> Decoder<'c> {
             self.refuse_at("to", Fault::Missing);
         }
         self.is_over(&limits::DESTINATIONS_PER_ROUTE, fields.to);
-        let fan_out = self.fan_out();
+        let mut fan_out = self.fan_out();
+        if let Some(exclusive) = fields.exclusive {
+            fan_out = self.within("exclusive", None, |this| this.exclusive(exclusive, route, slot, fan_out));
+        }
         let mut condition = ConditionIndex::ALWAYS;
         if let Some(when) = fields.when {
             condition = self.within("when", None, |this| this.when(when));

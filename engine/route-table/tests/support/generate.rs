@@ -2,10 +2,11 @@
 
 use super::OwnedEvent;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use veltrix_proto::v1::{
-    AnyElement, Cidrs, Condition, Conditions, Destination, Element, EventTypes, Field, KafkaTopic, Literal, Literals,
-    Null, Origin, Predicate, Range, Route, RouteMap, Source, Tenant, Unmatched, ValueTypes, any_element, condition,
-    destination, literal, origin, predicate, range, unmatched,
+    AnyElement, Cidrs, Condition, Conditions, Destination, Element, EventTypes, Exclusive, Field, KafkaTopic, Literal,
+    Literals, Null, Origin, Predicate, Range, Route, RouteMap, Source, Tenant, Unmatched, ValueTypes, any_element,
+    condition, destination, literal, origin, predicate, range, unmatched,
 };
 
 /// Few words, so that conditions and events meet often; one is long enough to leave the index's entry.
@@ -330,16 +331,39 @@ const DESTINATIONS: usize = 5;
 
 fn route() -> impl Strategy<Value = Route> {
     let to = prop::collection::vec((0..DESTINATIONS).prop_map(|n| format!("d{n}")), 1..4);
-    (types(), prop::option::of(condition()), to, 0..3i32, prop::bool::weighted(0.1)).prop_map(
-        |(types, when, to, on_absent, disabled)| Route {
+    (types(), prop::option::of(condition()), to, 0..3i32, prop::bool::weighted(0.1), exclusive()).prop_map(
+        |(types, when, to, on_absent, disabled, exclusive)| Route {
             id: String::new(),
             types: Some(types),
             when,
             to,
             on_absent,
             disabled,
+            exclusive,
         },
     )
+}
+
+/// A place in one of two groups; whether it may be the default is not known before all routes of the slot are.
+fn exclusive() -> impl Strategy<Value = Option<Exclusive>> {
+    let place = (prop::sample::select(&["g", "h"]), 0..3u32, prop::bool::weighted(0.3), prop::bool::weighted(0.2));
+    prop::option::of(place.prop_map(|(group, priority, continues, default)| Exclusive {
+        group: group.to_owned(),
+        priority,
+        continues,
+        default,
+    }))
+}
+
+/// Leaves each group of a slot one default, which has neither a priority nor `continues`.
+fn make_defaults_right(routes: &mut [Route]) {
+    let mut seen = BTreeSet::new();
+    for exclusive in routes.iter_mut().filter_map(|route| route.exclusive.as_mut()).filter(|own| own.default) {
+        match seen.insert(exclusive.group.clone()) {
+            true => (exclusive.priority, exclusive.continues) = (0, false),
+            false => exclusive.default = false,
+        }
+    }
 }
 
 fn origin() -> impl Strategy<Value = Option<Origin>> {
@@ -387,6 +411,8 @@ pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
             };
             let all = map.routes.iter_mut().chain(map.tenants.iter_mut().flat_map(|tenant| &mut tenant.routes));
             all.enumerate().for_each(|(n, route)| route.id = format!("r{n}"));
+            make_defaults_right(&mut map.routes);
+            map.tenants.iter_mut().for_each(|tenant| make_defaults_right(&mut tenant.routes));
             map
         },
     )
@@ -410,19 +436,21 @@ pub(crate) fn event() -> impl Strategy<Value = OwnedEvent> {
 
 /// A map whose routes all stand under one type, and are many enough to be split.
 pub(crate) fn many_routes() -> impl Strategy<Value = RouteMap> {
-    let route = (condition(), 0..3i32, prop::bool::weighted(0.05));
+    let route = (condition(), 0..3i32, prop::bool::weighted(0.05), exclusive());
     (prop::collection::vec(route, 100..200), route_map()).prop_map(|(routes, mut map)| {
         map.routes = (0..)
             .zip(routes)
-            .map(|(n, (when, on_absent, disabled))| Route {
+            .map(|(n, (when, on_absent, disabled, exclusive))| Route {
                 id: format!("many-{n}"),
                 types: Some(EventTypes { any: true, ..EventTypes::default() }),
                 when: Some(when),
                 to: vec![format!("d{}", n % DESTINATIONS)],
                 on_absent,
                 disabled,
+                exclusive,
             })
             .collect();
+        make_defaults_right(&mut map.routes);
         map
     })
 }

@@ -11,7 +11,7 @@ use evaluate::json::Json;
 use evaluate::{Given, Record, Truth, evaluate as truth_of};
 pub(crate) use generate::{event, many_routes, route_map};
 use std::collections::BTreeMap;
-use veltrix_proto::v1::{Origin, RecordPart, RouteMap, origin, unmatched};
+use veltrix_proto::v1::{Origin, RecordPart, Route, RouteMap, origin, unmatched};
 use veltrix_route_table::{Event, Value};
 
 /// An event that owns what it has.
@@ -69,6 +69,25 @@ pub(crate) enum Expected {
     Unreadable,
 }
 
+/// Whether no other route of its group keeps the route at `at` from being asked. `decided` are the routes of one slot that are about the
+/// event, in the order of the map.
+fn is_asked(decided: &[(&Route, Truth)], at: usize) -> bool {
+    // "Unset: the route delivers whenever it matches, whatever others do."
+    let Some(own) = &decided[at].0.exclusive else { return true };
+    let keeps = |(other_at, (other, truth)): (usize, &(&Route, Truth))| {
+        let Some(other) = other.exclusive.as_ref().filter(|other| other.group == own.group) else { return false };
+        let is_before = match (other.default, own.default) {
+            (true, _) => false,
+            (false, true) => true,
+            // "In order of `priority`, equal ones in the order of the map."
+            (false, false) => (other.priority, other_at) < (own.priority, at),
+        };
+        // "The routes behind it are asked all the same; but not the default."
+        is_before && *truth == Truth::True && (own.default || !other.continues)
+    };
+    !decided.iter().enumerate().any(keeps)
+}
+
 pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
     let source = map.sources.iter().find(|source| source.topic == event.topic);
     let find = |origin: Option<&Origin>, default: &str| -> Value<'_> {
@@ -98,25 +117,27 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
     };
     let mut deliveries: BTreeMap<String, Option<String>> = BTreeMap::new();
     let mut undecided = None;
-    for route in map.routes.iter().chain(own.iter().flat_map(|tenant| &tenant.routes)) {
-        // "Switched off: no event meets the route."
-        if route.disabled {
-            continue;
-        }
+    let about = |route: &&Route| {
         let types = route.types.clone().unwrap_or_default();
-        let about = types.any
+        types.any
             || types.exact.iter().any(|exact| exact.as_bytes() == event_type)
-            || types.prefixes.iter().any(|prefix| event_type.starts_with(prefix.as_bytes()));
-        if !about {
-            continue;
-        }
-        match route.when.as_ref().map_or(Truth::True, |when| truth_of(when, &record)) {
-            Truth::True => route.to.iter().for_each(|to| {
-                deliveries.entry(to.clone()).or_insert(Some(route.id.clone()));
-            }),
-            Truth::False => {}
-            Truth::Absent if route.on_absent == 2 => undecided = undecided.or(Some(route.id.clone())),
-            Truth::Absent => {}
+            || types.prefixes.iter().any(|prefix| event_type.starts_with(prefix.as_bytes()))
+    };
+    for routes in [Some(&map.routes), own.map(|tenant| &tenant.routes)].into_iter().flatten() {
+        // "Switched off: no event meets the route."
+        let met = routes.iter().filter(|route| !route.disabled).filter(about);
+        let decided: Vec<(&Route, Truth)> =
+            met.map(|route| (route, route.when.as_ref().map_or(Truth::True, |when| truth_of(when, &record)))).collect();
+        for at in (0..decided.len()).filter(|at| is_asked(&decided, *at)) {
+            let (route, truth) = decided[at];
+            match truth {
+                Truth::True => route.to.iter().for_each(|to| {
+                    deliveries.entry(to.clone()).or_insert(Some(route.id.clone()));
+                }),
+                Truth::False => {}
+                Truth::Absent if route.on_absent == 2 => undecided = undecided.or(Some(route.id.clone())),
+                Truth::Absent => {}
+            }
         }
     }
     if !deliveries.is_empty() || undecided.is_some() {

@@ -1,0 +1,97 @@
+//! Exclusive groups: of the routes of one group that an event matches, the first one delivers.
+//!
+//! Such routes are found like all others; a group costs nothing where none of its routes matches. What is decided of them is set
+//! aside while the event's routes are asked, and settled when all were: only then is it known which one is the first.
+
+use crate::condition::Truth;
+use crate::table::RouteIndex;
+
+/// A route that belongs to a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exclusive {
+    pub(crate) route: RouteIndex,
+    pub(crate) fan_out: u32,
+    /// Number of the group; each slot has groups of its own.
+    pub(crate) group: u32,
+    pub(crate) priority: u32,
+    pub(crate) continues: bool,
+    pub(crate) is_default: bool,
+}
+
+impl Exclusive {
+    /// Groups one after the other, and in each its routes as they are asked. Routes of a slot are numbered in the order of the map.
+    fn order(&self) -> (u32, bool, u32, RouteIndex) {
+        (self.group, self.is_default, self.priority, self.route)
+    }
+}
+
+/// What was decided of an event's routes in groups; reused for all events.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    /// Per route in a group: the mark of the last event that it was set aside for. An event meets a route once for each of its
+    /// values that leads there, and the list must not grow with these.
+    marks: Vec<u32>,
+    list: Vec<Decided>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Decided {
+    /// Place among the table's routes in groups.
+    place: u32,
+    /// True or absent.
+    truth: Truth,
+}
+
+impl Aside {
+    /// Whether a table with so many routes in groups can be used without [`Aside::grow`].
+    #[inline]
+    pub(crate) fn has_room_for(&self, routes: usize) -> bool {
+        self.marks.len() >= routes
+    }
+
+    /// Makes room, and forgets all marks.
+    pub(crate) fn grow(&mut self, routes: usize) {
+        let routes = routes.max(self.marks.len());
+        self.marks.clear();
+        self.marks.resize(routes, 0);
+        self.list.reserve(routes);
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.list.clear();
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Sets aside what was decided of the route at `place`, for the event of this mark.
+    pub(crate) fn add(&mut self, place: u32, truth: Truth, mark: u32) {
+        let Some(last) = self.marks.get_mut(place as usize) else { return };
+        if std::mem::replace(last, mark) != mark {
+            self.list.push(Decided { place, truth });
+        }
+    }
+
+    /// Hands out the routes that deliver, as true, and those that were asked in vain, as absent.
+    pub(crate) fn settle(&mut self, routes: &[Exclusive], mut each: impl FnMut(&Exclusive, Truth)) {
+        let order = |decided: &Decided| routes.get(decided.place as usize).map(Exclusive::order);
+        self.list.sort_unstable_by_key(order);
+        let mut group = None;
+        let (mut has_match, mut is_over) = (false, false);
+        for Decided { place, truth } in &self.list {
+            let Some(route) = routes.get(*place as usize) else { continue };
+            if group.replace(route.group) != Some(route.group) {
+                (has_match, is_over) = (false, false);
+            }
+            if is_over || (route.is_default && has_match) {
+                continue;
+            }
+            has_match |= *truth == Truth::True;
+            is_over = *truth == Truth::True && !route.continues;
+            each(route, *truth);
+        }
+    }
+}
