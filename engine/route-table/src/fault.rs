@@ -115,6 +115,10 @@ pub enum Fault {
     DefaultWithPlace,
     #[error("group `{group}` has a default already, and only one route can be what is left when no other matches")]
     SecondDefault { group: String },
+    #[error(
+        "no value is in a share from {from} to {to}; `to` must be more than `from`, and a route for nobody can be `disabled`"
+    )]
+    EmptyShare { from: u64, to: u64 },
     #[error("no value is within these bounds")]
     EmptyRange,
     #[error("this {language} can't be a condition:\n{error}")]

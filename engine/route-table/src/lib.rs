@@ -75,6 +75,7 @@ mod predicate;
 mod prefetch;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod share;
 mod table;
 #[doc(hidden)]
 pub mod value;

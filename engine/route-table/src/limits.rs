@@ -46,6 +46,7 @@ limits! {
     TYPES_PER_ROUTE = "types_per_route", 10_000, "exact event types and prefixes of one route";
     DESTINATIONS_PER_ROUTE = "destinations_per_route", 256, "destinations of one route";
     PRIORITY = "priority", u32::MAX as u64, "priority of a route in its exclusive group";
+    SHARE_PLACES = "share_places", crate::share::PLACES as u64, "ten-thousandths that a share reaches up to";
     CONDITION_DEPTH = "condition_depth", 32, "nesting of one route's condition";
     CONDITION_NODES_PER_ROUTE = "condition_nodes_per_route", 4_096, "predicates, alls, anys and nots of one route's condition";
     ELEMENT_DEPTH = "element_depth", 8, "`any_element`s within each other";

@@ -5,6 +5,7 @@
 
 use crate::condition::{Truth, range};
 use crate::fields::FieldIndex;
+use crate::share::Share;
 use crate::table::Text;
 use crate::value::cidr::{CidrRanges, CidrSet};
 use crate::value::fold;
@@ -71,6 +72,8 @@ pub(crate) enum Test {
     Cidr(u32),
     /// About [`Predicate::about`].
     Types,
+    /// Place among [`Literals::shares`].
+    Share(u32),
 }
 
 /// At least one of them.
@@ -166,6 +169,7 @@ pub(crate) struct Literals {
     pub(crate) needles: Vec<Needle>,
     pub(crate) cidrs: Vec<CidrSet>,
     pub(crate) cidr_ranges: CidrRanges,
+    pub(crate) shares: Vec<Share>,
 }
 
 impl Literals {
@@ -177,6 +181,7 @@ impl Literals {
         self.needles.clear();
         self.cidrs.clear();
         self.cidr_ranges.clear();
+        self.shares.clear();
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -187,6 +192,7 @@ impl Literals {
             + self.needles.capacity() * size_of::<Needle>()
             + self.cidrs.capacity() * size_of::<CidrSet>()
             + self.cidr_ranges.memory_bytes()
+            + self.shares.capacity() * size_of::<Share>()
     }
 
     pub(crate) fn list(&self, first: u32, count: u32) -> &[Literal] {
@@ -265,6 +271,7 @@ impl Literals {
                 let set = self.cidrs.get(set as usize);
                 set.is_some_and(|set| set.contains(text, &self.cidr_ranges) == Some(true))
             }
+            Test::Share(share) => self.shares.get(share as usize).is_some_and(|share| share.has_text(text)),
             Test::Equals(_) | Test::Exists(_) | Test::Types => false,
         }
     }
@@ -295,6 +302,7 @@ impl Literals {
                 Literal::Number(literal) => Some(self.compare(texts, number, literal)),
                 _ => None,
             }),
+            Test::Share(share) => self.shares.get(share as usize).is_some_and(|share| share.has_number(number)),
             _ => false,
         }
     }

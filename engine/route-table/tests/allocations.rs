@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use veltrix_proto::v1::{
     Condition, Conditions, EventTypes, Exclusive, Field, Literal, Literals, Predicate, Range, RecordPart, Route,
-    RouteMap, condition, literal, predicate, range,
+    RouteMap, Share, condition, literal, predicate, range,
 };
 use veltrix_route_table::json::{Plans, Reader, Wanted};
 use veltrix_route_table::{Compiler, Deliveries, Event, Value};
@@ -67,9 +67,27 @@ fn the_counter_counts() {
     assert_eq!(allocations(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(1)))), 1);
 }
 
+/// Half of the routes for one half of all keys, half for the other; each wants a share of the record's time, too.
+fn with_shares(routes: usize) -> RouteMap {
+    let share = |part: RecordPart, from: u32, to: u32| Condition {
+        kind: Some(condition::Kind::Predicate(Predicate {
+            attribute: Some(predicate::Attribute::Part(part.into())),
+            test: Some(predicate::Test::Share(Share { salt: "salt".to_owned(), from, to })),
+            ..Predicate::default()
+        })),
+    };
+    let mut map = by_type(routes);
+    for (number, route) in (0..).zip(&mut map.routes) {
+        let from = number % 2 * 5_000;
+        let conditions = vec![share(RecordPart::Key, from, from + 5_000), share(RecordPart::Timestamp, 0, 10_000)];
+        route.when = Some(Condition { kind: Some(condition::Kind::All(Conditions { conditions })) });
+    }
+    map
+}
+
 #[test]
 fn routing_an_event_allocates_nothing() {
-    for map in [by_type(1_800), with_conditions(1_800, 0)] {
+    for map in [by_type(1_800), with_conditions(1_800, 0), with_shares(1_800)] {
         let table = Compiler::new().compile(&map.encode_to_vec()).unwrap();
         let events = shuffled_events(1_800, 10_000);
         let mut out = Deliveries::new();

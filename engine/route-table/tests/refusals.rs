@@ -143,6 +143,20 @@ fn each_mistake_of_a_condition_is_refused_by_name() {
             "predicate { header: \"h\" exists: true on_missing: ON_MISSING_TRUE }",
             "predicate.on_missing: on_missing has no meaning for `exists`",
         ),
+        ("predicate { header: \"h\" share {} }", "predicate.share.salt: must be set"),
+        ("predicate { header: \"h\" share { salt: \"s\" } }", "predicate.share: no value is in a share from 0 to 0;"),
+        (
+            "predicate { header: \"h\" share { salt: \"s\" from: 7 to: 7 } }",
+            "predicate.share: no value is in a share from 7",
+        ),
+        (
+            "predicate { header: \"h\" share { salt: \"s\" to: 10001 } }",
+            "predicate.share.to: 10001 is beyond the limit `share_places`",
+        ),
+        (
+            "predicate { header: \"h\" share { salt: \"s\" to: 1 } ignore_case: true }",
+            "predicate.ignore_case: ignore_case has no meaning for this test",
+        ),
         ("all {}", "all.conditions: must be set"),
         ("not {}", "not: must be set"),
     ];

@@ -12,7 +12,7 @@ use std::ops::Range;
 use veltrix_proto::v1::{Cidrs, Condition, OnOtherType, Predicate, condition, predicate};
 
 /// `name(...)`.
-const FUNCTIONS: [&str; 11] = [
+const FUNCTIONS: [&str; 12] = [
     "has",
     "int",
     "uint",
@@ -24,6 +24,7 @@ const FUNCTIONS: [&str; 11] = [
     "starts_with_ignore_case",
     "ends_with_ignore_case",
     "contains_ignore_case",
+    "share",
 ];
 /// `field.name(...)`.
 const METHODS: [&str; 5] = ["startsWith", "endsWith", "contains", "exists", "all"];
@@ -48,6 +49,9 @@ fn instead(name: &str) -> Option<&'static str> {
         "cidr" | "cidrMatch" | "ip" | "isIP" => "write `ip_in(field, '10.0.0.0/8')`",
         "optMap" | "orValue" | "or" | "hasValue" | "optional" => "write `has(field) && ...`",
         "indexOf" | "find" => "write `.contains('text')`",
+        "hash" | "percent" | "percentage" | "rand" | "random" | "sample" => {
+            "write `share(key, 'new-flow', 0, 1000)` for 10 %, always the same ones"
+        }
         "trim" | "replace" | "split" | "substring" | "charAt" | "format" | "join" | "reverse" => {
             "texts are compared as they are; write `wildcard(field, '*text*')` for a part"
         }
@@ -69,6 +73,7 @@ impl Meaning<'_, '_, '_> {
             "int" | "uint" | "double" => return self.number(name, arguments, call),
             "timestamp" => return self.timestamp(arguments, call),
             "ip_in" => return self.ip_in(arguments, call),
+            "share" => return self.share(arguments, call),
             "wildcard" => (predicate::Test::Wildcard, false),
             "equals_ignore_case" => (equals, true),
             "starts_with_ignore_case" => (predicate::Test::Prefix, true),

@@ -24,7 +24,8 @@
 //!
 //! `int(headers.n) > 5` and `double(payload.n) > 5` read a text as a number. Functions that CEL doesn't have:
 //! `ip_in(payload.ip, '10.0.0.0/8', ...)`, `wildcard(payload.path, '/a/*')` (`*` is any run of characters, `\*` a star, `\\` a backslash),
-//! `equals_ignore_case(payload.a, 'b')`, and so `starts_with_`, `ends_with_` and `contains_ignore_case`.
+//! `equals_ignore_case(payload.a, 'b')`, and so `starts_with_`, `ends_with_` and `contains_ignore_case`; `share(key, 'new-flow', 0, 1000)`
+//! is true of 1,000 in 10,000 keys, always the same ones for one salt.
 //!
 //! # Truth
 //!
@@ -52,6 +53,7 @@ mod meaning;
 mod predicates;
 mod render;
 mod scope;
+mod share;
 mod syntax;
 mod timestamp;
 

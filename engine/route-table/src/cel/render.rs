@@ -193,6 +193,10 @@ fn of_predicate(predicate: &Predicate, around: Around) -> Words {
             let blocks: String = cidrs.blocks.iter().map(|block| format!(", {}", self::text(block))).collect();
             Words::new(format!("ip_in({place}{blocks})"), Binds::Tightly)
         }
+        Some(predicate::Test::Share(share)) => {
+            let salt = text(&share.salt);
+            Words::new(format!("share({place}, {salt}, {}, {})", share.from, share.to), Binds::Tightly)
+        }
         Some(predicate::Test::Types(types)) => {
             let names: String = types.types().map(|kind| format!(", {}", type_name(kind))).collect();
             expected = OnOtherType::False;

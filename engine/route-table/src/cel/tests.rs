@@ -78,6 +78,19 @@ fn functions_become_their_tests() {
             "ip_in(payload.ip, '10.0.0.0/8', '::1')",
             r#"predicate { field { names: "ip" } cidr { blocks: ["10.0.0.0/8", "::1"] } ! }"#,
         ),
+        (
+            "share(key, 'it\\'s', 0, 1000)",
+            r#"predicate { part: RECORD_PART_KEY share { salt: "it's" from: 0 to: 1000 } ! }"#,
+        ),
+        (
+            "share(double(headers.n), 's', 9999, 10000)",
+            r#"predicate { header: "n" share { salt: "s" from: 9999 to: 10000 } ! text_as_number: true }"#,
+        ),
+        (
+            "share(payload.a.b, 's', 0, 1) || share(headers.h, 's', 1, 2)",
+            r#"any { conditions { predicate { field { names: ["a", "b"] } share { salt: "s" to: 1 } ! } }
+                     conditions { predicate { header: "h" share { salt: "s" from: 1 to: 2 } ! } } }"#,
+        ),
         ("int(headers.n) > 5", r#"predicate { header: "n" range { above { number: "5" } } ! text_as_number: true }"#),
         (
             "double(payload.n) != 5",
@@ -309,6 +322,30 @@ fn types_that_do_not_go_together_are_refused_with_their_place() {
             ("int(solved) == 1", &["1:1: `solved` is true or false, which is no number"]),
             ("solved < true", &["1:10: true or false has no order in a condition"]),
             ("ip_in(points, '10.0.0.0/8')", &["1:7: `points` is a number, and `ip_in` is about texts"]),
+            (
+                "share(solved, 's', 0, 1)",
+                &["1:7: `solved` is true or false, and `share` is about texts and numbers of events"],
+            ),
+            ("share(tags, 's', 0, 1)", &["1:7: `tags` is a list, and `share` is about texts and numbers of events"]),
+            ("share('key', 's', 0, 1)", &["1:7: `'key'` is text, and `share` is about texts and numbers of events"]),
+            ("share(points)", &["1:1: `share` takes a field, a salt and the bounds of a part"]),
+            ("share(points, 's', 5, 5)", &["1:23: no value is in a share from 5 to 5"]),
+            (
+                "share(points, '', -1, 10001)",
+                &[
+                    "1:15: the salt of a share is a text that stands here and is not empty",
+                    "1:19: a bound of a share is a whole number from 0 to 10000",
+                    "1:23: a bound of a share is a whole number from 0 to 10000",
+                ],
+            ),
+            (
+                "share(points, hunt_id, 0, 0.5)",
+                &[
+                    "1:15: the salt of a share is a text that stands here and is not empty",
+                    "1:27: a bound of a share is a whole number from 0 to 10000",
+                ],
+            ),
+            ("random() < 0.1", &["1:1: conditions have no `random`"]),
         ],
     );
 }
@@ -506,6 +543,7 @@ fn a_text_beyond_a_limit_is_refused_by_its_name() {
     refused_by(&format!("type == '{}'", "x".repeat(4_097)), "literal_bytes");
     refused_by(&format!("headers.{} == 'a'", "x".repeat(256)), "id_bytes");
     refused_by(&format!("payload.a in [{}]", "1, ".repeat(10_001)), "values_per_in");
+    refused_by(&format!("share(key, '{}', 0, 1)", "x".repeat(256)), "id_bytes");
     let deep = "payload.l.exists(x, ".repeat(32) + "x == 1" + &")".repeat(32);
     refused_by(&deep, "condition_depth");
     let chain = |parts| vec!["has(payload.a)"; parts].join("&&");

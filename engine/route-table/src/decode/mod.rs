@@ -11,6 +11,7 @@ mod conditions;
 mod exclusive;
 mod fields;
 mod predicates;
+mod share;
 
 use crate::compile::{AHEAD, Posting, Scratch, hash_of, hash_text};
 use crate::condition::{ConditionIndex, range};

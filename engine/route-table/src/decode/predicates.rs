@@ -62,7 +62,7 @@ impl Decoder<'_> {
         let mut fields = PredicateFields::default();
         self.each_field(predicate, |this, field| match field.number {
             1..=4 => this.predicate_attribute(field, &mut fields),
-            8..=14 | 16..=18 => {
+            8..=14 | 16..=18 | 22 => {
                 if fields.test.replace(field).is_some() {
                     this.refuse_at("test", Fault::GivenTwice);
                 }
@@ -263,6 +263,10 @@ impl Decoder<'_> {
             }),
             17 => self.within("cidr", None, |this| match field.message() {
                 Ok(blocks) => this.cidr(blocks),
+                Err(fault) => this.refused(Fault::Wire(fault)),
+            }),
+            22 => self.within("share", None, |this| match field.message() {
+                Ok(share) => this.share(share),
                 Err(fault) => this.refused(Fault::Wire(fault)),
             }),
             _ => self.within("types", None, |this| match field.message() {
@@ -552,6 +556,12 @@ impl Said<'_> {
                     let bounds = |index: u32| self.literals.bounds.get(index as usize);
                     bounds(a).zip(bounds(b)).is_some_and(|(a, b)| bound(a.lower, b.lower) && bound(a.upper, b.upper))
                 }
+                (Test::Share(a), Test::Share(b)) => {
+                    let shares = |index: u32| self.literals.shares.get(index as usize);
+                    shares(a)
+                        .zip(shares(b))
+                        .is_some_and(|(a, b)| text(a.salt, b.salt) && (a.from, a.to) == (b.from, b.to))
+                }
                 (Test::In { first: f1, count: c1 }, Test::In { first: f2, count: c2 }) => {
                     let (a, b) = (self.literals.list(f1, c1), self.literals.list(f2, c2));
                     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
@@ -586,6 +596,10 @@ impl Hash for Said<'_> {
                 let bounds = self.literals.bounds.get(bounds as usize);
                 let bounds = bounds.into_iter().flat_map(|bounds| [bounds.lower, bounds.upper]).flatten();
                 bounds.for_each(|bound| literal(hasher, &bound.literal));
+            }
+            Test::Share(share) => {
+                let share = self.literals.shares.get(share as usize);
+                share.map(|share| (share.salt.bytes_of(self.texts), share.from, share.to)).hash(hasher);
             }
             Test::Exists(_) | Test::Types | Test::Wildcard(_) | Test::Cidr(_) => {}
         }

@@ -393,6 +393,7 @@ impl std::fmt::Write for Short {
 }
 
 mod quick;
+mod spell;
 pub(super) use quick::{ZEROS, nondigits};
 #[cfg(test)]
 mod tests;

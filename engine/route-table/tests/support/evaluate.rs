@@ -15,6 +15,8 @@
 
 #[path = "json.rs"]
 pub(crate) mod json;
+#[path = "share.rs"]
+mod share;
 
 use json::Json;
 use std::borrow::Cow;
@@ -346,6 +348,8 @@ fn truth_of_value(predicate: &Predicate, test: &predicate::Test, value: Value<'_
             };
             Some(types.types.iter().any(is))
         }
+        // "A text or a number that is in this part of all of them."
+        predicate::Test::Share(share) => share::spelled(&value).map(|bytes| share::has(share, &bytes)),
         predicate::Test::Exists(_) => panic!("exists is not about values"),
     };
     // "What it yields when the value is of a type that the test is not about."

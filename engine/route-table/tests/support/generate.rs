@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use veltrix_proto::v1::{
     AnyElement, Cidrs, Condition, Conditions, Destination, Element, EventTypes, Exclusive, Field, KafkaTopic, Literal,
-    Literals, Null, Origin, Predicate, Range, Route, RouteMap, Source, Tenant, Unmatched, ValueTypes, any_element,
-    condition, destination, literal, origin, predicate, range, unmatched,
+    Literals, Null, Origin, Predicate, Range, Route, RouteMap, Share, Source, Tenant, Unmatched, ValueTypes,
+    any_element, condition, destination, literal, origin, predicate, range, unmatched,
 };
 
 /// Few words, so that conditions and events meet often; one is long enough to leave the index's entry.
@@ -107,7 +107,14 @@ fn test() -> impl Strategy<Value = predicate::Test> {
         1 => range_of(literal_text().boxed()).prop_map(predicate::Test::Range),
         1 => prop::collection::vec(block, 1..3).prop_map(|blocks| predicate::Test::Cidr(Cidrs { blocks })),
         1 => value_types.prop_map(predicate::Test::Types),
+        2 => share().prop_map(predicate::Test::Share),
     ]
+}
+
+/// Large parts of two wholes, so that few words are in some of them and out of others.
+fn share() -> impl Strategy<Value = Share> {
+    let bounds = prop::sample::select(&[(0, 5_000), (5_000, 10_000), (0, 10_000), (2_000, 6_000), (0, 1_000)]);
+    (prop::sample::select(&["a", "b"]), bounds).prop_map(|(salt, (from, to))| Share { salt: salt.to_owned(), from, to })
 }
 
 fn names() -> impl Strategy<Value = Vec<String>> {

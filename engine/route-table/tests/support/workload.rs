@@ -103,6 +103,10 @@ impl Event for TypedEvent {
             _ => Value::Missing,
         }
     }
+
+    fn timestamp(&self) -> Option<i64> {
+        Some(1_784_000_000_000)
+    }
 }
 
 /// Events whose types are spread over a map of `routes` routes like cards that were shuffled.
