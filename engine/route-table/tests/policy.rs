@@ -290,3 +290,42 @@ impl Event for Player {
         }
     }
 }
+
+#[test]
+fn the_readmes_example_of_groups_and_shares_routes_as_it_says() {
+    struct Chest {
+        event_type: &'static str,
+        player: &'static str,
+        payload: &'static str,
+    }
+    impl Event for Chest {
+        fn topic(&self) -> &str {
+            "game-events"
+        }
+
+        fn key(&self) -> Value<'_> {
+            Value::Bytes(self.player.as_bytes())
+        }
+
+        fn header(&self, name: &str) -> Value<'_> {
+            if name == "ce_type" { Value::Bytes(self.event_type.as_bytes()) } else { Value::Missing }
+        }
+
+        fn payload(&self) -> Option<&[u8]> {
+            Some(self.payload.as_bytes())
+        }
+    }
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let mut examples = readme.split("```").filter(|block| block.starts_with("proto") && block.contains("share(key,"));
+    let routes = examples.next().expect("the README has an example").strip_prefix("proto").unwrap();
+    let destinations = ["vip-desk", "new-desk", "desk", "analytics"]
+        .map(|id| format!("destinations {{ id: '{id}' kafka {{ topic: '{id}' }} }}"))
+        .concat();
+    let table = table(&(destinations + routes));
+    let to = |event_type, player, payload| delivered(&table, &Chest { event_type, player, payload });
+    // The players' places are 988 and 8533.
+    assert_eq!(to("hunt.chest.opened", "player-1", r#"{"coins": 5}"#), "new-desk<new");
+    assert_eq!(to("hunt.chest.opened", "player-2", r#"{"coins": 5}"#), "desk<rest");
+    assert_eq!(to("hunt.chest.opened", "player-1", r#"{"coins": 1001}"#), "vip-desk<rich");
+    assert_eq!(to("hunt.clue.found", "player-1", r#"{"coins": 1001}"#), "desk<rest");
+}
