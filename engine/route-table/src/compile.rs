@@ -6,7 +6,7 @@
 use crate::condition::ConditionIndex;
 use crate::condition::range;
 use crate::decode::Decoder;
-use crate::decode::{ExclusiveGroup, Wish};
+use crate::decode::{Compiled, ExclusiveGroup, Wish};
 use crate::fault::{Fault, Reason, Refused};
 use crate::fields::{FieldIndex, PlanIndex};
 use crate::interned::Interned;
@@ -110,6 +110,9 @@ pub(crate) struct Scratch {
     pub(crate) plans: Interned,
     pub(crate) tenant_ids: Vec<Text>,
     pub(crate) hashes: Vec<u64>,
+    /// Tenants whose routes were compiled, by a hash of what these say.
+    pub(crate) compiled: Vec<Compiled>,
+    pub(crate) alike: Interned,
     /// Where each tenant's routes begin among all routes.
     pub(crate) tenant_routes: Vec<RouteIndex>,
     pub(crate) source_topic_texts: Vec<Text>,
@@ -213,6 +216,7 @@ impl Scratch {
         self.any.clear();
         self.tenant_ids.clear();
         self.tenant_routes.clear();
+        self.compiled.clear();
         self.source_topic_texts.clear();
         self.keys.clear();
         self.lengths.clear();
@@ -234,6 +238,7 @@ impl Scratch {
             &mut self.fields,
             &mut self.plans,
             &mut self.keys_by_text,
+            &mut self.alike,
         ] {
             interned.clear();
         }
@@ -337,7 +342,6 @@ fn lead_keys(table: &mut RouteTable, scratch: &mut Scratch) {
 
 fn describe_slots(table: &mut RouteTable, scratch: &mut Scratch) {
     // Those of tenants with a policy of their own are there already.
-    table.slots.resize(scratch.tenant_ids.len() + 1, Slot::default());
     for posting in scratch.postings.iter().filter(|posting| posting.space & 1 == KeyKind::Exact as u32) {
         if let Some(slot) = table.slots.get_mut((posting.space >> 1) as usize) {
             slot.has_exact = true;
@@ -367,6 +371,13 @@ fn describe_slots(table: &mut RouteTable, scratch: &mut Scratch) {
         }
     }
     scratch.any = any;
+    for slot in 0..table.slots.len() {
+        let Some(row) = table.slots.get(slot).copied() else { break };
+        let Some(alike) = row.alike.and_then(|alike| table.slots.get(alike as usize)).copied() else { continue };
+        if let Some(slot) = table.slots.get_mut(slot) {
+            *slot = Slot { alike: row.alike, routes_later: row.routes_later, unmatched: row.unmatched, ..alike };
+        }
+    }
 }
 
 /// The number of the field whose names were added last to those of the table; one that is there already leaves none behind. `Err`:

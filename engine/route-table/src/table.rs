@@ -22,6 +22,8 @@ pub struct RouteTable {
     pub(crate) name: Text,
     pub(crate) destinations: Vec<DestinationRow>,
     pub(crate) routes: Vec<RouteRow>,
+    /// Where the routes of tenants begin; those before it are for all of them.
+    pub(crate) first_of_tenants: RouteIndex,
     /// Lists of destinations, each different one once.
     pub(crate) fan_outs: Vec<FanOut>,
     pub(crate) fan_out_destinations: Vec<DestinationIndex>,
@@ -117,6 +119,10 @@ pub(crate) struct Slot {
     pub(crate) any: Option<Payload>,
     /// The tenant's own policy.
     pub(crate) unmatched: Option<Unmatched>,
+    /// The slot whose keys and candidates this one has, since its routes say the same.
+    pub(crate) alike: Option<u32>,
+    /// So much later than theirs its own routes come in the order of the map.
+    pub(crate) routes_later: u32,
 }
 
 /// How long some prefixes of a slot are, and the byte that ends them: `hunt.clue.` is looked up only for types that have a `.`
@@ -260,8 +266,8 @@ impl RouteTable {
 
     #[inline]
     fn prefetch_in_slot(&self, slot: u32, event_type: &[u8]) {
-        if self.slots.get(slot as usize).is_some_and(|row| row.has_exact) {
-            self.types.prefetch(space(slot, KeyKind::Exact), event_type);
+        if let Some(row) = self.slots.get(slot as usize).filter(|row| row.has_exact) {
+            self.types.prefetch(space(row.alike.unwrap_or(slot), KeyKind::Exact), event_type);
         }
     }
 
@@ -278,11 +284,15 @@ impl RouteTable {
         if !sink.aside.is_empty() {
             sink.settle();
         }
+        let row = self.slots.get(slot as usize);
+        if let Some(row) = row.filter(|row| row.alike.is_some()) {
+            let routes = list.iter_mut().filter_map(|delivery| delivery.route.as_mut());
+            self.move_routes(routes.chain(undecided.as_mut()), row);
+        }
         *verdict = if !list.is_empty() || undecided.is_some() {
             Verdict::Routed
         } else {
-            let own = self.slots.get(slot as usize).and_then(|row| row.unmatched);
-            let policy = own.unwrap_or(self.unmatched);
+            let policy = row.and_then(|row| row.unmatched).unwrap_or(self.unmatched);
             if let Unmatched::Destination(destination) = policy {
                 list.push(Delivery { destination, route: None });
             }
@@ -299,12 +309,23 @@ impl RouteTable {
     pub fn matches<E: Event>(&self, event: &E, out: &mut Matches) -> Result<(), Unreadable> {
         out.begin(self);
         let Matches { routes, undecided, memory } = out;
-        self.ask(event, memory.all(), &mut Matching { routes, undecided })?;
+        let slot = self.ask(event, memory.all(), &mut Matching { routes, undecided })?;
+        if let Some(row) = self.slots.get(slot as usize).filter(|row| row.alike.is_some()) {
+            self.move_routes(routes.iter_mut().chain(undecided.iter_mut()), row);
+        }
         for list in [routes, undecided] {
             list.sort_unstable();
             list.dedup();
         }
         Ok(())
+    }
+
+    /// Puts a tenant's own routes in the place of those that were asked, which are of a tenant that has the same ones.
+    #[cold]
+    fn move_routes<'r>(&self, routes: impl Iterator<Item = &'r mut RouteIndex>, slot: &Slot) {
+        for route in routes.filter(|route| **route >= self.first_of_tenants) {
+            route.0 += slot.routes_later;
+        }
     }
 
     /// Asks all routes that may want `event`. Returns the slot of its tenant; 0 if the map names none such.
@@ -342,6 +363,7 @@ impl RouteTable {
     fn route_in_slot(&self, slot: u32, evaluation: &Evaluation<'_>, mut work: Work<'_>, out: &mut dyn Sink) {
         let Some(row) = self.slots.get(slot as usize) else { return };
         let event_type = evaluation.facts.event_type;
+        let slot = row.alike.unwrap_or(slot);
         if row.has_exact
             && let Some(found) = self.types.get(space(slot, KeyKind::Exact), event_type)
         {
@@ -464,6 +486,7 @@ impl RouteTable {
             name: Text::default(),
             destinations: Vec::new(),
             routes: Vec::new(),
+            first_of_tenants: RouteIndex(0),
             fan_outs: Vec::new(),
             fan_out_destinations: Vec::new(),
             exclusives: Vec::new(),

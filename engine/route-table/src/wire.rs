@@ -6,6 +6,7 @@
 
 use crate::fault::WireFault;
 use crate::prefetch::prefetch;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 /// The fields of one message.
@@ -169,6 +170,16 @@ impl<'a> Field<'a> {
     pub(crate) fn message(&self) -> Result<Reader<'a>, WireFault> {
         let bytes = self.bytes()?;
         Ok(Reader { rest: bytes, begin: self.at, len: bytes.len() })
+    }
+
+    /// Whether two fields are written alike.
+    pub(crate) fn is_same(&self, other: &Field<'_>) -> bool {
+        (self.number, self.wire_type, self.value, self.bytes)
+            == (other.number, other.wire_type, other.value, other.bytes)
+    }
+
+    pub(crate) fn hash_into(&self, hasher: &mut impl Hasher) {
+        (self.number, self.wire_type, self.value, self.bytes).hash(hasher);
     }
 
     #[inline]

@@ -7,6 +7,7 @@
 //!
 //! Reading goes on after a fault, so that people see all of them. Field names in paths are those of `route_map.proto`.
 
+mod alike;
 mod conditions;
 mod exclusive;
 mod fields;
@@ -25,6 +26,7 @@ use crate::table::{
 use crate::wire::{Field, Reader};
 use fields::routes_of;
 
+pub(crate) use alike::Compiled;
 pub(crate) use conditions::Wish;
 pub(crate) use exclusive::ExclusiveGroup;
 use std::hash::Hasher;
@@ -93,6 +95,8 @@ impl<'c> Decoder<'c> {
             self.table.unmatched = policy.unwrap_or_default();
         }
         self.each_of(ROUTES, "routes", |this, route, _| this.route(route, 0));
+        self.table.slots.resize(self.table.usage.tenants as usize + 1, Slot::default());
+        self.table.first_of_tenants = RouteIndex(self.table.routes.len() as u32);
         self.each_of(TENANTS, "tenants", |this, tenant, index| this.tenant(tenant, index + 1));
         self.refuse_taken_routes();
         self.table.usage.values = self.table.conditions.literals.lists.len() as u64 + self.values_left_out;
@@ -287,7 +291,11 @@ impl<'c> Decoder<'c> {
 
     fn tenant(&mut self, tenant: Reader<'_>, slot: u32) {
         let (mut id, mut unmatched, mut labels, mut routes) = (None, None, 0u64, 0u32);
-        self.scratch.tenant_routes.push(RouteIndex(self.table.routes.len() as u32));
+        let first_route = self.table.routes.len() as u32;
+        self.scratch.tenant_routes.push(RouteIndex(first_route));
+        let hash = alike::hash_of_routes(tenant);
+        let alike = hash.and_then(|hash| self.slot_alike(tenant, hash));
+        let later = alike.map(|alike| self.share_slot(slot, alike));
         self.each_field(tenant, |this, field| match field.number {
             1 => this.text("id", &mut id, field),
             2 => {
@@ -295,15 +303,19 @@ impl<'c> Decoder<'c> {
                 labels += 1;
             }
             3 => {
-                this.within("routes", Some(routes), |this| match field.message() {
-                    Ok(route) => this.route(route, slot),
-                    Err(fault) => this.refuse(Fault::Wire(fault)),
+                this.within("routes", Some(routes), |this| match (field.message(), later) {
+                    (Ok(route), Some(later)) => this.route_like(route, RouteIndex(first_route + routes - later)),
+                    (Ok(route), None) => this.route(route, slot),
+                    (Err(fault), _) => this.refuse(Fault::Wire(fault)),
                 });
                 routes += 1;
             }
             4 => this.message("unmatched", &mut unmatched, field),
             number => this.refuse(Fault::UnknownField { message: "Tenant", number }),
         });
+        if let (Some(hash), None, true) = (hash, alike, self.scratch.reasons.is_empty()) {
+            self.note_compiled(tenant, hash, slot);
+        }
         if let Some(unmatched) = unmatched {
             self.within("unmatched", None, |this| this.tenant_unmatched(unmatched, slot));
         }
@@ -326,9 +338,7 @@ impl<'c> Decoder<'c> {
             return self.refuse_at("policy", Fault::Missing);
         }
         let policy = self.unmatched(unmatched);
-        let rows = &mut self.table.slots;
-        rows.resize(rows.len().max(slot as usize + 1), Slot::default());
-        if let Some(row) = rows.get_mut(slot as usize) {
+        if let Some(row) = self.table.slots.get_mut(slot as usize) {
             row.unmatched = policy;
         }
     }

@@ -399,7 +399,7 @@ pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
         let source = |(topic, (event_type, tenant))| Source { topic, event_type, tenant };
         sources.into_iter().map(source).collect::<Vec<_>>()
     });
-    let tenant = (prop::collection::vec(route(), 0..4), unmatched());
+    let tenant = (prop::collection::vec(route(), 0..4), unmatched(), prop::bool::weighted(0.3));
     let tenants = prop::collection::btree_map(word(), tenant, 0..4);
     (sources, prop::collection::vec(route(), 1..8), tenants, unmatched()).prop_map(
         |(sources, routes, tenants, unmatched)| {
@@ -407,7 +407,14 @@ pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
                 id: format!("d{n}"),
                 kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}") })),
             };
-            let tenant = |(id, (routes, unmatched))| Tenant { id, labels: Default::default(), routes, unmatched };
+            let mut before: Vec<Route> = Vec::new();
+            let tenant = |(id, (mut routes, unmatched, like_the_one_before)): (String, (Vec<Route>, _, bool))| {
+                if like_the_one_before {
+                    routes.clone_from(&before);
+                }
+                before.clone_from(&routes);
+                Tenant { id, labels: Default::default(), routes, unmatched }
+            };
             let mut map = RouteMap {
                 name: "generated".to_owned(),
                 sources,
