@@ -19,8 +19,10 @@ use std::hash::{BuildHasher, Hasher};
 use veltrix_proto::v1::RouteMap;
 
 mod groups;
+mod payloads;
 
 use groups::{AccessKey, GroupScratch, group};
+pub(crate) use payloads::Messages;
 
 /// Compiles RouteMaps, one after the other, into memory that is used again and again.
 #[derive(Debug, Default)]
@@ -62,6 +64,11 @@ impl Compiler {
             return Err(Refused { reasons: reasons.reasons, omitted: reasons.omitted });
         }
         file_by_type(&mut table, &mut self.scratch);
+        payloads::plan_envelopes(&mut table, &mut self.scratch);
+        if let Err(fault) = payloads::plan_messages(&mut table, &self.scratch.messages) {
+            self.recycle(table);
+            return Err(Refused { reasons: vec![Reason { path: String::new(), fault }], omitted: 0 });
+        }
         table.usage.header_names = table.conditions.header_names.len() as u64;
         Ok(table)
     }
@@ -108,6 +115,7 @@ pub(crate) struct Scratch {
     pub(crate) exclusive_names: Interned,
     pub(crate) fields: Interned,
     pub(crate) plans: Interned,
+    pub(crate) messages: Messages,
     pub(crate) tenant_ids: Vec<Text>,
     pub(crate) hashes: Vec<u64>,
     /// Tenants whose routes were compiled, by a hash of what these say.
@@ -224,6 +232,7 @@ impl Scratch {
         self.wishes.clear();
         self.groups.clear();
         self.exclusive_groups.clear();
+        self.messages = Messages::default();
         for interned in [
             &mut self.destinations,
             &mut self.topics,

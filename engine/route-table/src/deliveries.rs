@@ -2,7 +2,8 @@
 
 use crate::evaluate::Memory;
 use crate::exclusive::Aside;
-use crate::table::{DestinationIndex, RouteIndex, RouteTable, Unmatched, Unreadable};
+use crate::source::Unreadable;
+use crate::table::{DestinationIndex, RouteIndex, RouteTable, Unmatched};
 
 /// Who gets an event. Made once per thread and reused for every event and every table.
 #[derive(Debug)]

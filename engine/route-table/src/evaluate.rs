@@ -4,21 +4,40 @@
 //! say, and for explaining. Depth is bounded by the limit `condition_depth`, and so is recursion.
 
 use crate::condition::{AnyElement, Conditions, NodeKind, Over, Truth};
+use crate::content::Content;
 use crate::event::{Event, Value};
 use crate::fields::{FieldIndex, Fields, Reading};
+use crate::found::{Found, Kind, Typed};
 use crate::group::Bits;
-use crate::json::{self, Found, Kind};
+use crate::json;
 use crate::predicate::{Attribute, Datum, ElementPlace, Predicate, Test};
-use crate::table::Origin;
+use crate::source::{Opening, Origin};
+use crate::value::base64;
 use crate::value::number::Number;
 
 /// What is known of the event under evaluation.
 pub(crate) struct Facts<'e> {
     pub(crate) event: &'e dyn Event,
     pub(crate) event_type: &'e [u8],
-    pub(crate) payload: &'e [u8],
-    /// Where to look for the tenant, if anybody asks.
-    pub(crate) tenant: Origin,
+    pub(crate) payload: Content<'e>,
+    pub(crate) tenant: TenantOf<'e>,
+}
+
+/// The tenant, or where to look for it if anybody asks.
+#[derive(Clone, Copy)]
+pub(crate) enum TenantOf<'e> {
+    Origin(Origin),
+    Found(Value<'e>),
+}
+
+impl<'e> TenantOf<'e> {
+    #[inline]
+    pub(crate) fn value(self, texts: &'e str, event: &'e dyn Event) -> Value<'e> {
+        match self {
+            TenantOf::Origin(origin) => origin.of(texts, event),
+            TenantOf::Found(value) => value,
+        }
+    }
 }
 
 /// The memory that evaluation needs; reused for all events.
@@ -28,6 +47,7 @@ pub(crate) struct Memory {
     pub(crate) readers: Vec<Reading>,
     pub(crate) bits: Bits,
     pub(crate) buffers: Buffers,
+    opening: Opening,
 }
 
 impl Memory {
@@ -39,8 +59,11 @@ impl Memory {
         }
     }
 
-    pub(crate) fn all(&mut self) -> Work<'_> {
-        Work { readers: &mut self.readers, bits: &mut self.bits, buffers: &mut self.buffers }
+    /// What it takes to open an event, and what it takes to ask its routes.
+    #[inline]
+    pub(crate) fn all(&mut self) -> (&mut Opening, Work<'_>) {
+        let Memory { readers, bits, buffers, opening } = self;
+        (opening, Work { readers, bits, buffers })
     }
 }
 
@@ -113,8 +136,13 @@ impl Evaluation<'_> {
         let NodeKind::Payload(plan) = node.kind else { return self.node(at, None, &mut [], buffers) };
         let Some((reader, inner)) = readers.split_first_mut() else { return Truth::False };
         reader.read(self.fields, plan, self.facts.payload);
-        let scope =
-            Scope { bytes: self.facts.payload, reader, fields: self.fields.of_plan(plan), element: None, outer: None };
+        let scope = Scope {
+            bytes: self.facts.payload.bytes,
+            reader,
+            fields: self.fields.of_plan(plan),
+            element: None,
+            outer: None,
+        };
         self.node(at + 1, Some(&scope), inner, buffers)
     }
 
@@ -168,29 +196,38 @@ impl Evaluation<'_> {
         };
         let mut is_of_other_type = false;
         let mut is_empty = false;
-        let mut over_value = |value: Found, bytes: &[u8], through_arrays: bool| match (value.kind, through_arrays) {
-            (Kind::Array, true) => flatten(value.of(bytes), 0, &mut each),
-            (Kind::Array, false) => {
-                is_empty = true;
-                let array = value.of(bytes);
-                json::elements(array).for_each(|element| each(element, array));
-            }
-            (_, true) => each(value, bytes),
-            (_, false) => is_of_other_type = true,
-        };
+        let mut over_value =
+            |value: Found, (home, bytes): (&Scope<'_>, &[u8]), through_arrays: bool| match (value.kind, through_arrays)
+            {
+                (Kind::Array, true) => flatten(value.of(bytes), 0, &mut each),
+                (Kind::Array, false) => {
+                    is_empty = true;
+                    let array = value.of(bytes);
+                    json::elements(array).for_each(|element| each(element, array));
+                }
+                (Kind::Typed(Typed::List), _) => {
+                    is_empty = true;
+                    home.reader.elements(&value).for_each(|element| each(element, bytes));
+                }
+                (_, true) => each(value, home.reader.bytes_of(&value, bytes)),
+                (_, false) => is_of_other_type = true,
+            };
         match any.over {
             Over::Field(field) => {
                 let (home, through_arrays) = (scope.payload(), self.fields.is_through_arrays(field));
-                home.values(self.fields, field).for_each(|value| over_value(value, home.bytes, through_arrays));
+                home.values(self.fields, field).for_each(|value| over_value(value, (home, home.bytes), through_arrays));
             }
             Over::Element(place) => {
                 let Some(home) = scope.outwards(place.outwards) else { return any.on_missing };
                 match (place.field, home.element) {
-                    (FieldIndex::ITSELF, Some((value, bytes))) => over_value(value, bytes, place.through_arrays),
+                    (FieldIndex::ITSELF, Some((value, bytes))) => {
+                        over_value(value, (home, bytes), place.through_arrays)
+                    }
                     (FieldIndex::ITSELF, None) => {}
                     (field, _) => {
                         let through_arrays = self.fields.is_through_arrays(field);
-                        home.values(self.fields, field).for_each(|value| over_value(value, home.bytes, through_arrays));
+                        let values = home.values(self.fields, field);
+                        values.for_each(|value| over_value(value, (home, home.bytes), through_arrays));
                     }
                 }
             }
@@ -213,14 +250,13 @@ impl Evaluation<'_> {
         buffers: &mut Buffers,
     ) -> Truth {
         let Some((reader, inner)) = inner.split_first_mut() else { return Truth::False };
-        // Only an object has places within it; any other value has none, as an empty payload.
-        let bytes = if element.0.kind == Kind::Object { element.0.of(element.1) } else { &[] };
+        let content = Content::of_element(&element.0, element.1);
         let mut fields: &[FieldIndex] = &[];
         if let Some(plan) = any.plan {
-            reader.read(self.fields, plan, bytes);
+            reader.read(self.fields, plan, content);
             fields = self.fields.of_plan(plan);
         }
-        let scope = Scope { bytes, reader, fields, element: Some(element), outer: Some(outer) };
+        let scope = Scope { bytes: content.bytes, reader, fields, element: Some(element), outer: Some(outer) };
         self.node(condition, Some(&scope), inner, buffers)
     }
 
@@ -247,7 +283,7 @@ impl Evaluation<'_> {
             Attribute::Key => event.key(),
             Attribute::Topic => Value::Bytes(event.topic().as_bytes()),
             Attribute::EventType => Value::Bytes(event_type),
-            Attribute::Tenant => tenant.of(self.texts, *event),
+            Attribute::Tenant => tenant.value(self.texts, *event),
             Attribute::Header(name) => event.header(self.conditions.header_names.get(name as usize)?.of(self.texts)),
             Attribute::Timestamp => return event.timestamp().map(|time| Datum::Number(Number::from_i64(time))),
             Attribute::Field(_) | Attribute::Element(_) => Value::Missing,
@@ -316,7 +352,7 @@ impl Evaluation<'_> {
         buffers: &mut Buffers,
     ) -> Option<Truth> {
         let Buffers { unescaped, folded } = buffers;
-        let datum = datum(bytes, value, unescaped)?;
+        let datum = datum(self.fields, bytes, value, unescaped)?;
         Some(self.conditions.literals.test(self.texts, predicate, &datum, folded))
     }
 
@@ -349,7 +385,12 @@ fn flatten(array: &[u8], depth: usize, each: &mut impl FnMut(Found, &[u8])) {
 
 /// A value of the payload as tests see it. `None`: it is a text with escapes that JSON does not have, and means nothing.
 #[inline]
-pub(crate) fn datum<'d>(bytes: &'d [u8], found: &Found, unescaped: &'d mut Vec<u8>) -> Option<Datum<'d>> {
+pub(crate) fn datum<'d>(
+    fields: &'d Fields,
+    bytes: &'d [u8],
+    found: &Found,
+    unescaped: &'d mut Vec<u8>,
+) -> Option<Datum<'d>> {
     Some(match found.kind {
         Kind::Null => Datum::Null,
         Kind::False => Datum::Boolean(false),
@@ -362,5 +403,45 @@ pub(crate) fn datum<'d>(bytes: &'d [u8], found: &Found, unescaped: &'d mut Vec<u
         }
         Kind::Object => Datum::Object,
         Kind::Array => Datum::Array,
+        Kind::Typed(kind) => return typed_datum(kind, fields, bytes, found, unescaped),
     })
+}
+
+/// [`datum`] of what only protobuf has.
+#[inline(never)]
+fn typed_datum<'d>(
+    kind: Typed,
+    fields: &'d Fields,
+    bytes: &'d [u8],
+    found: &Found,
+    unescaped: &'d mut Vec<u8>,
+) -> Option<Datum<'d>> {
+    Some(match kind {
+        Typed::Signed => Datum::Number(Number::from_i64(found.bits() as i64)),
+        Typed::Unsigned => Datum::Number(Number::from_u64(found.bits())),
+        Typed::Double => {
+            let value = f64::from_bits(found.bits());
+            Number::from_f64(value).map_or_else(|| Datum::Text(name_of_no_number(value)), Datum::Number)
+        }
+        Typed::Float => {
+            let value = f32::from_bits(found.bits() as u32);
+            Number::from_f32(value).map_or_else(|| Datum::Text(name_of_no_number(value.into())), Datum::Number)
+        }
+        Typed::Symbol => Datum::Text(found.of(fields.symbols().as_bytes())),
+        Typed::Bytes => {
+            base64::encode(found.of(bytes), unescaped);
+            Datum::Text(unescaped)
+        }
+        Typed::Message(_) | Typed::Merged(_) => Datum::Object,
+        Typed::List => Datum::Array,
+    })
+}
+
+/// What JSON writes for a float that is no number.
+fn name_of_no_number(value: f64) -> &'static [u8] {
+    match value {
+        f64::INFINITY => b"Infinity",
+        f64::NEG_INFINITY => b"-Infinity",
+        _ => b"NaN",
+    }
 }

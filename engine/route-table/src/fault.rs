@@ -1,6 +1,7 @@
 //! Why a RouteMap was refused.
 
 use crate::limits::Limit;
+use crate::protobuf::BadDescriptors;
 use crate::value::cidr::BadBlock;
 use crate::value::wildcard::BadPattern;
 
@@ -121,8 +122,26 @@ pub enum Fault {
     EmptyShare { from: u64, to: u64 },
     #[error("no value is within these bounds")]
     EmptyRange,
+    #[error("can't be the types of messages: {0}")]
+    Descriptors(BadDescriptors),
+    #[error("`{name}` is no message of the map's `descriptors`{}", did_you_mean(near))]
+    UnknownMessage { name: String, near: Option<String> },
+    #[error("`{place}` is in no message that this can be about: {}{}", lacking(of, name), did_you_mean(near))]
+    UnknownPlace { place: String, name: String, of: String, near: Option<String> },
+    #[error("an event has one type and one tenant; remove through_arrays")]
+    OriginThroughArrays,
+    #[error("there is nothing in the payloads of this source, which says `none`")]
+    FieldOfNoPayload,
     #[error("this {language} can't be a condition:\n{error}")]
     Text { language: &'static str, error: String },
+}
+
+fn lacking(of: &str, name: &str) -> String {
+    if of.is_empty() { format!("`{name}` leads nowhere") } else { format!("`{of}` has no field `{name}`") }
+}
+
+fn did_you_mean(near: &Option<String>) -> String {
+    near.as_ref().map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
 /// How bytes can fail to be protobuf.

@@ -5,7 +5,10 @@
 //! looks for these spellings; for payloads that have the field, as nearly all do, they cost nothing.
 
 use crate::condition::range;
-use crate::json::{self, Found, Plans, Wanted};
+use crate::content::{Content, Format};
+use crate::found::{Found, Kind, Typed};
+use crate::json::{self, Plans, Wanted};
+use crate::protobuf::{self, Descriptors, MessageId};
 use crate::table::Text;
 use std::ops::Range;
 
@@ -19,7 +22,7 @@ impl FieldIndex {
 }
 
 /// Place of a plan among those of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PlanIndex(pub(crate) u32);
 
 /// All fields and plans of a table.
@@ -34,6 +37,8 @@ pub(crate) struct Fields {
     /// Per planned field: which of its dotted plan's fields are its spellings.
     spellings: Vec<Range<u32>>,
     json: Plans,
+    /// The same plans for messages.
+    protobuf: protobuf::Plans,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +74,7 @@ impl Fields {
         self.planned.clear();
         self.spellings.clear();
         self.json.clear();
+        self.protobuf.clear();
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -78,6 +84,7 @@ impl Fields {
             + self.planned.capacity() * size_of::<FieldIndex>()
             + self.spellings.capacity() * size_of::<Range<u32>>()
             + self.json.memory_bytes()
+            + self.protobuf.memory_bytes()
     }
 
     /// Adds a field whose names are the last ones of [`Fields::names`], from `first_name` on.
@@ -110,7 +117,7 @@ impl Fields {
 
     /// Adds a plan for fields that are ascending and different from each other.
     pub(crate) fn plan(&mut self, texts: &str, fields: &[FieldIndex]) -> PlanIndex {
-        let Fields { rows, names, plans, planned, spellings, json } = self;
+        let Fields { rows, names, plans, planned, spellings, json, .. } = self;
         let names_of = |row: &FieldRow| names.get(row.names()).unwrap_or_default().iter().map(|name| name.of(texts));
         let rows = || fields.iter().filter_map(|field| rows.get(field.0 as usize));
         let plain = json.add(rows().map(|row| Wanted { names: names_of(row), through_arrays: row.through_arrays }));
@@ -131,6 +138,44 @@ impl Fields {
         plans.push(PlanRow { first: planned.len() as u32, count: fields.len() as u32, plain, dotted });
         planned.extend_from_slice(fields);
         PlanIndex(plans.len() as u32 - 1)
+    }
+}
+
+impl Fields {
+    /// Makes a plan for payloads that are messages of a type, too.
+    pub(crate) fn plan_message(&mut self, texts: &str, descriptors: &Descriptors, plan: PlanIndex, message: MessageId) {
+        if self.protobuf.has(plan.0, message) {
+            return;
+        }
+        let Some(PlanRow { first, count, .. }) = self.plans.get(plan.0 as usize) else { return };
+        let Fields { rows, names, planned, protobuf, .. } = self;
+        let fields = planned.get(range(*first, *count)).unwrap_or_default();
+        let rows = fields.iter().filter_map(|field| rows.get(field.0 as usize));
+        let names_of = |row: &FieldRow| names.get(row.names()).unwrap_or_default().iter().map(|name| name.of(texts));
+        let wanted = rows.map(|row| (names_of(row).collect(), row.through_arrays));
+        protobuf.add(descriptors, (plan.0, message), wanted);
+    }
+
+    /// The names of a field with dots between them, for people.
+    pub(crate) fn dotted_name(&self, texts: &str, field: FieldIndex) -> String {
+        self.full_name(texts, field).join(".")
+    }
+
+    /// The names of a field.
+    pub(crate) fn full_name<'t>(&self, texts: &'t str, field: FieldIndex) -> Vec<&'t str> {
+        let names = self.rows.get(field.0 as usize).map(|row| self.names_of(row)).unwrap_or_default();
+        names.iter().map(|name| name.of(texts)).collect()
+    }
+
+    /// How many fields of messages all plans look at.
+    pub(crate) fn protobuf_places(&self) -> usize {
+        self.protobuf.size()
+    }
+
+    /// What the names of enums' values lie in.
+    #[inline]
+    pub(crate) fn symbols(&self) -> &str {
+        self.protobuf.names()
     }
 }
 
@@ -158,8 +203,10 @@ fn spelled_with_dots<'n>(names: impl Iterator<Item = &'n str>, dots: u32) -> imp
 /// What was read of one payload by one plan.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
+    /// Has the values, whoever read them.
     plain: json::Reader,
     dotted: json::Reader,
+    protobuf: protobuf::Reader,
     /// Whether `dotted` has read this payload.
     has_dotted: bool,
     /// Where the plan's fields begin among all planned ones.
@@ -169,14 +216,36 @@ pub(crate) struct Reading {
 impl Reading {
     /// Reads a payload; what was read before is forgotten.
     #[inline]
-    pub(crate) fn read(&mut self, fields: &Fields, plan: PlanIndex, payload: &[u8]) {
+    pub(crate) fn read(&mut self, fields: &Fields, plan: PlanIndex, payload: Content<'_>) {
         let Some(row) = fields.plans.get(plan.0 as usize) else { return };
         self.has_dotted = false;
         self.first = row.first;
-        self.plain.read(&fields.json, row.plain, payload);
-        if let Some(dotted) = row.dotted {
-            self.read_dotted(fields, row, dotted, payload);
+        if let Format::Protobuf(message) = payload.format {
+            return self.read_message(fields, (plan, row.count), message, payload.bytes);
         }
+        self.plain.read(&fields.json, row.plain, payload.bytes);
+        if let Some(dotted) = row.dotted {
+            self.read_dotted(fields, row, dotted, payload.bytes);
+        }
+    }
+
+    /// Names of messages have no dots in them, so that there are no other spellings.
+    #[inline(never)]
+    fn read_message(&mut self, fields: &Fields, plan: (PlanIndex, u32), message: MessageId, bytes: &[u8]) {
+        let values = self.plain.values_mut();
+        values.begin(plan.1);
+        self.protobuf.read(&fields.protobuf, (plan.0.0, message), bytes, values);
+    }
+
+    /// What a value lies in that was found in `bytes`.
+    #[inline]
+    pub(crate) fn bytes_of<'b>(&'b self, value: &Found, bytes: &'b [u8]) -> &'b [u8] {
+        if let Kind::Typed(Typed::Merged(_)) = value.kind { self.protobuf.merged() } else { bytes }
+    }
+
+    /// The elements of a [`Typed::List`] that was read last.
+    pub(crate) fn elements(&self, list: &Found) -> impl Iterator<Item = Found> {
+        self.protobuf.elements(list)
     }
 
     /// Looks for spellings with dots if a field is missing that may have them.

@@ -169,7 +169,7 @@ impl RouteTable {
         let mut work = Work { readers: inner, ..work };
         let looks = self.groups.looks.get(range(group.first_look, group.looks)).unwrap_or_default();
         let (outside, inside) = looks.split_at_checked(group.looks_outside as usize).unwrap_or((looks, &[]));
-        let payload = evaluation.facts.payload;
+        let payload = evaluation.facts.payload.bytes;
         let Bits { rows, matched } = &mut *work.bits;
         let mut looking = Looking { table: self, evaluation, buffers: &mut *work.buffers, matched, is_read: false };
         // The members are told one by one below; what is left of them is kept in the first of the rows.
@@ -258,7 +258,7 @@ impl RouteTable {
             return;
         }
         for value in scope.reader.values(&self.fields, access.number) {
-            if let Some(Datum::Text(text)) = datum(scope.bytes, &value, &mut work.buffers.unescaped)
+            if let Some(Datum::Text(text)) = datum(&self.fields, scope.bytes, &value, &mut work.buffers.unescaped)
                 && let Some(found) = self.types.get(access.space, text)
             {
                 self.consider(found, evaluation, work.again(), out);
@@ -433,10 +433,10 @@ impl Looking<'_> {
     #[inline]
     fn inside<R: Row>(&mut self, rows: &mut Rows<R>, look: &Look, reader: &Reading) -> bool {
         let table = self.table;
-        let payload = self.evaluation.facts.payload;
+        let payload = self.evaluation.facts.payload.bytes;
         let mut is_there = false;
         for found in reader.values(&table.fields, look.number) {
-            let Some(value) = datum(payload, &found, &mut self.buffers.unescaped) else { continue };
+            let Some(value) = datum(&table.fields, payload, &found, &mut self.buffers.unescaped) else { continue };
             if !is_there {
                 rows.total.clear();
             }

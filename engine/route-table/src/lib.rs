@@ -56,6 +56,7 @@
 pub mod cel;
 mod compile;
 mod condition;
+mod content;
 mod decode;
 mod deliveries;
 mod evaluate;
@@ -64,6 +65,7 @@ pub mod event_pattern;
 mod exclusive;
 mod fault;
 mod fields;
+mod found;
 mod group;
 // Public for their benchmarks and fuzz targets only, and no part of what the crate promises.
 mod interned;
@@ -73,12 +75,15 @@ mod key_index;
 pub mod limits;
 mod predicate;
 mod prefetch;
+mod protobuf;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod share;
+mod source;
 mod table;
 #[doc(hidden)]
 pub mod value;
+mod values;
 mod version;
 mod wire;
 
@@ -87,5 +92,7 @@ pub use deliveries::{Deliveries, Delivery, Matches, Verdict};
 pub use event::{Event, Value};
 pub use fault::{Fault, Reason, Refused, WireFault};
 pub use limits::Usage;
-pub use table::{Destination, DestinationIndex, RouteIndex, RouteTable, Unmatched, Unreadable};
+pub use protobuf::BadDescriptors;
+pub use source::Unreadable;
+pub use table::{Destination, DestinationIndex, RouteIndex, RouteTable, Unmatched};
 pub use version::RouteMapVersion;

@@ -58,6 +58,12 @@ limits! {
     ID_BYTES = "id_bytes", 255, "bytes of an id, a name, a label, a header name or an event type";
     CEL_BYTES = "cel_bytes", 64 << 10, "bytes of a condition that is written as CEL";
     CEL_DEPTH = "cel_depth", 64, "nesting of a condition that is written as CEL";
+    DESCRIPTOR_BYTES = "descriptor_bytes", 16 << 20, "bytes of the descriptors of protobuf payloads";
+    DESCRIPTOR_MESSAGES = "descriptor_messages", 32_768, "messages, or enums, of the descriptors";
+    DESCRIPTOR_FIELDS = "descriptor_fields", 262_144, "fields, or values of enums, of the descriptors";
+    DESCRIPTOR_DEPTH = "descriptor_depth", 32, "messages declared within each other";
+    MESSAGE_FIELDS = "message_fields", 4_096, "fields of one message";
+    PROTOBUF_PLACES = "protobuf_places", 4_000_000, "fields that all conditions of a map look for in all messages that they can be about";
     LITERAL_BYTES = "literal_bytes", 4_096, "bytes of a value that a predicate compares with";
 }
 

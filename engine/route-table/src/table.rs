@@ -4,8 +4,9 @@
 //! and its tenant's, and in each: the routes of its exact type, those of each prefix of its type, and those for any type.
 
 use crate::condition::{ConditionIndex, Conditions, Truth, range};
+use crate::content::Content;
 use crate::deliveries::{Deliveries, Delivery, Listed, Matches, Verdict};
-use crate::evaluate::{Evaluation, Facts, Work};
+use crate::evaluate::{Evaluation, Facts, Memory, TenantOf, Work};
 use crate::event::{Event, Value};
 use crate::exclusive::{Aside, Exclusive};
 use crate::fields::Fields;
@@ -13,6 +14,8 @@ use crate::group::{GroupIndex, Groups, Sink};
 use crate::json;
 use crate::key_index::{KeyIndex, Payload};
 use crate::limits::Usage;
+use crate::protobuf::check::Schema;
+use crate::source::{Envelope, Opener, Origin, SourceRule, Unreadable};
 
 /// A compiled RouteMap. Made by [`Compiler::compile`](crate::Compiler::compile).
 #[derive(Debug)]
@@ -36,6 +39,10 @@ pub struct RouteTable {
     pub(crate) readers: usize,
     pub(crate) sources: Vec<SourceRule>,
     pub(crate) source_by_topic: KeyIndex,
+    /// What is asked of the envelopes of CloudEvents.
+    pub(crate) envelope: Envelope,
+    /// The messages of sources whose payloads are validated as a whole.
+    pub(crate) schema: Schema,
     pub(crate) slots: Vec<Slot>,
     pub(crate) slot_by_tenant: KeyIndex,
     /// From (slot and kind, type or prefix) to its candidates.
@@ -80,33 +87,6 @@ pub(crate) struct RouteRow {
 pub(crate) struct FanOut {
     pub(crate) first: u32,
     pub(crate) count: u32,
-}
-
-/// Where a source's records carry type and tenant.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SourceRule {
-    pub(crate) event_type: Origin,
-    pub(crate) tenant: Origin,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Origin {
-    Header(Text),
-    Key,
-    Topic,
-    Constant(Text),
-}
-
-impl Origin {
-    #[inline]
-    pub(crate) fn of<'e, E: Event + ?Sized>(self, texts: &'e str, event: &'e E) -> Value<'e> {
-        match self {
-            Origin::Header(name) => event.header(name.of(texts)),
-            Origin::Key => event.key(),
-            Origin::Topic => Value::Bytes(event.topic().as_bytes()),
-            Origin::Constant(text) => Value::Bytes(text.bytes_of(texts)),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -228,17 +208,6 @@ pub enum Unmatched {
     Destination(DestinationIndex),
 }
 
-/// Why an event's type can't be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// The place that the source names has no value.
-    #[error("the event has no type")]
-    TypeMissing,
-    /// The place that the source names has an empty value.
-    #[error("the event's type is empty")]
-    TypeEmpty,
-}
-
 /// Beyond this many bytes an index does not stay in a core's own cache (1 to 2 MiB in the servers of today, and events want some of
 /// it), so that a lookup waits for memory unless it was announced.
 const PREFETCH_FROM_BYTES: usize = 1 << 20;
@@ -259,7 +228,9 @@ impl RouteTable {
         let Some(rule) = self.source_rule(event.topic()) else { return };
         let Some(event_type) = rule.event_type.of(&self.texts, event).bytes() else { return };
         self.prefetch_in_slot(0, event_type);
-        if let Some(slot) = self.slot_of_tenant(rule, event) {
+        if !self.slot_by_tenant.is_empty()
+            && let Some(slot) = self.slot_of_tenant(rule.tenant.of(&self.texts, event))
+        {
             self.prefetch_in_slot(slot, event_type);
         }
     }
@@ -277,7 +248,7 @@ impl RouteTable {
         out.begin(self);
         let Deliveries { list, listed, mark, undecided, aside, memory, verdict } = out;
         let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided, aside };
-        let slot = match self.ask(event, memory.all(), &mut sink) {
+        let slot = match self.ask(event, memory, &mut sink) {
             Ok(slot) => slot,
             Err(reason) => return *verdict = Verdict::Unreadable(reason),
         };
@@ -309,7 +280,7 @@ impl RouteTable {
     pub fn matches<E: Event>(&self, event: &E, out: &mut Matches) -> Result<(), Unreadable> {
         out.begin(self);
         let Matches { routes, undecided, memory } = out;
-        let slot = self.ask(event, memory.all(), &mut Matching { routes, undecided })?;
+        let slot = self.ask(event, memory, &mut Matching { routes, undecided })?;
         if let Some(row) = self.slots.get(slot as usize).filter(|row| row.alike.is_some()) {
             self.move_routes(routes.iter_mut().chain(undecided.iter_mut()), row);
         }
@@ -330,33 +301,54 @@ impl RouteTable {
 
     /// Asks all routes that may want `event`. Returns the slot of its tenant; 0 if the map names none such.
     #[inline]
-    fn ask<E: Event>(&self, event: &E, mut work: Work<'_>, out: &mut dyn Sink) -> Result<u32, Unreadable> {
+    fn ask<E: Event>(&self, event: &E, memory: &mut Memory, out: &mut dyn Sink) -> Result<u32, Unreadable> {
         let Some(rule) = self.source_rule(event.topic()) else { return Ok(0) };
-        let event_type = match rule.event_type.of(&self.texts, event) {
-            Value::Missing | Value::Null => return Err(Unreadable::TypeMissing),
-            Value::Bytes([]) => return Err(Unreadable::TypeEmpty),
-            Value::Bytes(bytes) => bytes,
-        };
-        let payload = event.payload().unwrap_or_default();
-        let facts = Facts { event, event_type, payload, tenant: rule.tenant };
-        let evaluation =
-            Evaluation { conditions: &self.conditions, fields: &self.fields, texts: &self.texts, facts: &facts };
+        if !rule.is_plain() {
+            return self.ask_opened(event, rule, memory, out);
+        }
+        let event_type = type_of(rule.event_type.of(&self.texts, event))?;
+        let payload = Content::json(event.payload().unwrap_or_default());
+        let facts = Facts { event, event_type, payload, tenant: TenantOf::Origin(rule.tenant) };
+        let (_, work) = memory.all();
+        Ok(self.ask_slots(&facts, work, out))
+    }
+
+    /// The same of an event that must be opened first.
+    #[inline(never)]
+    fn ask_opened<E: Event>(
+        &self,
+        event: &E,
+        rule: &SourceRule,
+        memory: &mut Memory,
+        out: &mut dyn Sink,
+    ) -> Result<u32, Unreadable> {
+        let RouteTable { fields, texts, envelope, schema, .. } = self;
+        let (opening, work) = memory.all();
+        let opened = opening.open(Opener { fields, texts, envelope, schema }, rule, event)?;
+        let event_type = type_of(opened.event_type(texts, rule.event_type))?;
+        let tenant = opened.tenant().map_or(TenantOf::Origin(rule.tenant), TenantOf::Found);
+        let facts = Facts { event: &opened, event_type, payload: opened.payload, tenant };
+        Ok(self.ask_slots(&facts, work, out))
+    }
+
+    #[inline]
+    fn ask_slots(&self, facts: &Facts<'_>, mut work: Work<'_>, out: &mut dyn Sink) -> u32 {
+        let evaluation = Evaluation { conditions: &self.conditions, fields: &self.fields, texts: &self.texts, facts };
         self.route_in_slot(0, &evaluation, work.again(), out);
-        let slot = self.slot_of_tenant(rule, event);
+        if self.slot_by_tenant.is_empty() {
+            return 0;
+        }
+        let slot = self.slot_of_tenant(facts.tenant.value(&self.texts, facts.event));
         if let Some(slot) = slot {
             self.route_in_slot(slot, &evaluation, work, out);
         }
-        Ok(slot.unwrap_or(0))
+        slot.unwrap_or(0)
     }
 
-    /// The slot of the event's tenant, if the map names that tenant.
+    /// The slot of a tenant, if the map names it.
     #[inline]
-    fn slot_of_tenant<E: Event + ?Sized>(&self, rule: &SourceRule, event: &E) -> Option<u32> {
-        if self.slot_by_tenant.is_empty() {
-            return None;
-        }
-        let tenant = rule.tenant.of(&self.texts, event).bytes()?;
-        self.slot_by_tenant.get(0, tenant).map(|[slot, ..]| slot)
+    fn slot_of_tenant(&self, tenant: Value<'_>) -> Option<u32> {
+        self.slot_by_tenant.get(0, tenant.bytes()?).map(|[slot, ..]| slot)
     }
 
     #[inline]
@@ -448,6 +440,9 @@ impl RouteTable {
             Some(Origin::Key) => "the record's key".to_owned(),
             Some(Origin::Topic) => "the topic's name".to_owned(),
             Some(Origin::Constant(text)) => format!("the constant `{}`", text.of(&self.texts)),
+            Some(Origin::Field(field)) => {
+                format!("the payload's field `{}`", self.fields.dotted_name(&self.texts, field))
+            }
             None => "nowhere".to_owned(),
         }
     }
@@ -470,6 +465,7 @@ impl RouteTable {
             + self.fields.memory_bytes()
             + self.groups.memory_bytes()
             + self.sources.capacity() * size_of::<SourceRule>()
+            + self.schema.memory_bytes()
             + self.slots.capacity() * size_of::<Slot>()
             + self.prefix_lengths.capacity() * size_of::<PrefixLength>()
             + self.candidates.capacity() * size_of::<Candidate>()
@@ -496,6 +492,8 @@ impl RouteTable {
             readers: 0,
             sources: Vec::new(),
             source_by_topic: KeyIndex::default(),
+            envelope: Envelope::default(),
+            schema: Schema::default(),
             slots: Vec::new(),
             slot_by_tenant: KeyIndex::default(),
             types: KeyIndex::default(),
@@ -521,6 +519,8 @@ impl RouteTable {
         self.readers = 0;
         self.sources.clear();
         self.source_by_topic.reset(0);
+        self.envelope.clear();
+        self.schema.clear();
         self.slots.clear();
         self.slot_by_tenant.reset(0);
         self.types.reset(0);
@@ -528,6 +528,15 @@ impl RouteTable {
         self.candidates.clear();
         self.unmatched = Unmatched::Drop;
         self.usage = Usage::default();
+    }
+}
+
+#[inline]
+fn type_of(value: Value<'_>) -> Result<&[u8], Unreadable> {
+    match value {
+        Value::Missing | Value::Null => Err(Unreadable::TypeMissing),
+        Value::Bytes([]) => Err(Unreadable::TypeEmpty),
+        Value::Bytes(bytes) => Ok(bytes),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Counts allocations and their bytes, so that what the crate promises about them stays true.
 
+#[path = "payload/messages.rs"]
+#[allow(dead_code, reason = "made for other tests")]
+mod messages;
 #[path = "support/workload.rs"]
 mod workload;
 
@@ -7,8 +10,9 @@ use prost::Message as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use veltrix_proto::v1::{
-    Condition, Conditions, EventTypes, Exclusive, Field, Literal, Literals, Predicate, Range, RecordPart, Route,
-    RouteMap, Share, condition, literal, predicate, range,
+    CloudEvents, Condition, Conditions, EventTypes, Exclusive, Field, Literal, Literals, Payload, Predicate,
+    ProtobufMessage, Range, RecordPart, Route, RouteMap, Share, Source, Validation, condition, literal, payload,
+    predicate, range,
 };
 use veltrix_route_table::json::{Plans, Reader, Wanted};
 use veltrix_route_table::{Compiler, Deliveries, Event, Value};
@@ -348,4 +352,79 @@ fn plans_are_made_anew_in_the_memory_that_they_have() {
     };
     make();
     assert_eq!(allocations(make), 0);
+}
+
+/// A record of a topic, with a payload.
+struct Record<'a> {
+    topic: &'a str,
+    payload: &'a [u8],
+}
+
+impl Event for Record<'_> {
+    fn topic(&self) -> &str {
+        self.topic
+    }
+
+    fn key(&self) -> Value<'_> {
+        Value::Missing
+    }
+
+    fn header(&self, name: &str) -> Value<'_> {
+        match name {
+            "ce_type" => Value::Bytes(b"t"),
+            "content-type" if self.topic == "envelopes" => Value::Bytes(b"application/cloudevents+json"),
+            _ => Value::Missing,
+        }
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        Some(self.payload)
+    }
+}
+
+#[test]
+fn routing_messages_and_envelopes_allocates_nothing() {
+    let cel = |text: &str| Condition { kind: Some(condition::Kind::Cel(text.to_owned())) };
+    let conditions = [
+        "payload.text == 'a' && payload.bytes == 'YQ=='",
+        "payload.children.exists(x, x.text == 'a')",
+        "payload.by_name.a.text == 'a' || headers.ce_subject == 'a'",
+        "payload.float > 1.0 && payload.color == 'RED'",
+    ];
+    let validation = Validation::Full.into();
+    let message = "test.All".to_owned();
+    let kinds = [
+        ("messages", payload::Kind::Protobuf(ProtobufMessage { message, validation, ..ProtobufMessage::default() })),
+        ("envelopes", payload::Kind::CloudEvents(CloudEvents { validation, ..CloudEvents::default() })),
+    ];
+    let source = |(topic, kind): (&str, _)| Source {
+        topic: topic.to_owned(),
+        payload: Some(Payload { kind: Some(kind) }),
+        ..Source::default()
+    };
+    let map = RouteMap {
+        descriptors: messages::descriptors().into(),
+        sources: kinds.map(source).to_vec(),
+        ..messages::map_of(conditions.map(cel).to_vec())
+    };
+    let table = Compiler::new().compile(&map.encode_to_vec()).unwrap();
+    // Texts, bytes, a list of three, a message in two pieces, an entry of a map, a float and an enum.
+    let child = b"\x9a\x01\x03\x72\x01a".repeat(3);
+    let message = [
+        &child[..],
+        b"\x72\x01a\x7a\x01a\x92\x01\x00\x92\x01\x00\xba\x01\x08\x0a\x01a\x12\x03\x72\x01a\x5d\0\0\0\x40\x80\x01\x01",
+    ];
+    let message = message.concat();
+    let envelope =
+        br#"{"type":"\u0074","data":{"text":"\u0061","bytes":"YQ==","children":[{"text":"a"}]},"subject":"\u0061"}"#;
+    let records = [("messages", &message[..], 4), ("envelopes", envelope, 3)];
+    let mut out = Deliveries::new();
+    let mut route = || {
+        for (topic, payload, expected) in records {
+            table.route(&Record { topic, payload }, &mut out);
+            assert_eq!(out.list().len(), expected, "{topic}: {:?}", out.verdict());
+        }
+    };
+    route();
+    assert_eq!(allocations(route), 0);
 }

@@ -271,7 +271,10 @@ impl Dispatch {
                 (policy == Unmatched::DeadLetter).then(|| self.letter(event, Cause::Unmatched, text(), None))
             }
             Verdict::Unreadable(why) => {
-                let text = format!("{why}: looked for it in {}", snapshot.table.type_origin(event.topic));
+                let text = match why.is_about_type() {
+                    true => format!("{why}: looked for it in {}", snapshot.table.type_origin(event.topic)),
+                    false => why.to_string(),
+                };
                 Some(self.letter(event, Cause::Unreadable, text, None))
             }
         }

@@ -105,7 +105,7 @@ pub enum FieldType {
 }
 
 /// The known name that `name` was most likely meant to be.
-pub(super) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     // Names are short; what isn't, is no slip of the finger.
     let wanted: Vec<char> = name.chars().take(65).collect();
     if wanted.len() > 64 {

@@ -47,6 +47,7 @@ impl Decoder<'_> {
             tree.iter_mut().for_each(|node| node.end += 1);
             first.iter_mut().skip(root).for_each(|node| node.end = end);
         }
+        self.places(root);
         ConditionIndex(root as u32)
     }
 

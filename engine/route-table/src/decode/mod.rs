@@ -11,8 +11,10 @@ mod alike;
 mod conditions;
 mod exclusive;
 mod fields;
+mod messages;
 mod predicates;
 mod share;
+mod sources;
 
 use crate::compile::{AHEAD, Posting, Scratch, hash_of, hash_text};
 use crate::condition::{ConditionIndex, range};
@@ -20,8 +22,7 @@ use crate::fault::Fault;
 use crate::key_index;
 use crate::limits;
 use crate::table::{
-    Candidate, DestinationRow, FanOut, KeyKind, Origin, RouteIndex, RouteRow, RouteTable, Slot, SourceRule, Text,
-    Unmatched, space,
+    Candidate, DestinationRow, FanOut, KeyKind, RouteIndex, RouteRow, RouteTable, Slot, Text, Unmatched, space,
 };
 use crate::wire::{Field, Reader};
 use fields::routes_of;
@@ -66,7 +67,8 @@ const DESTINATIONS: u32 = 3;
 const ROUTES: u32 = 4;
 const TENANTS: u32 = 5;
 const UNMATCHED: u32 = 6;
-const PARTS: usize = 1 + UNMATCHED as usize;
+const DESCRIPTORS: u32 = 10;
+const PARTS: usize = 1 + DESCRIPTORS as usize;
 
 impl<'c> Decoder<'c> {
     pub(crate) fn new(table: &'c mut RouteTable, scratch: &'c mut Scratch, map: &'c [u8]) -> Self {
@@ -85,9 +87,8 @@ impl<'c> Decoder<'c> {
         }
         let reader = Reader::new(map);
         let Some(unmatched) = self.count(reader) else { return };
-        let header = |this: &mut Self, name: &str| Origin::Header(this.keep(name));
-        let default = SourceRule { event_type: header(self, "ce_type"), tenant: header(self, "ce_tenant") };
-        self.table.sources.push(default);
+        self.descriptors(reader);
+        let default = self.default_source();
         self.each_of(SOURCES, "sources", |this, source, _| this.source(source, default));
         self.each_of(DESTINATIONS, "destinations", |this, destination, _| this.destination(destination));
         if let Some(unmatched) = unmatched {
@@ -109,7 +110,7 @@ impl<'c> Decoder<'c> {
     /// The first walk: how much of everything there is. `None` if the map is not worth another one.
     fn count<'a>(&mut self, reader: Reader<'a>) -> Option<Option<Reader<'a>>> {
         let (mut sources, mut destinations, mut routes, mut tenants) = (0u64, 0u64, 0u64, 0u64);
-        let (mut name, mut unmatched) = (None, None);
+        let (mut name, mut unmatched, mut descriptors) = (None, None, None);
         let mut readable = true;
         let mut rest = reader;
         loop {
@@ -138,6 +139,7 @@ impl<'c> Decoder<'c> {
                     routes += routes_of(field);
                 }
                 UNMATCHED => self.message("unmatched", &mut unmatched, field),
+                DESCRIPTORS => self.message("descriptors", &mut descriptors, field),
                 number => self.refuse(Fault::UnknownField { message: "RouteMap", number }),
             }
         }
@@ -161,77 +163,6 @@ impl<'c> Decoder<'c> {
         let usage = &mut self.table.usage;
         (usage.sources, usage.destinations, usage.routes, usage.tenants) = (sources, destinations, routes, tenants);
         (!over.contains(&true)).then_some(unmatched)
-    }
-
-    fn source(&mut self, source: Reader<'_>, default: SourceRule) {
-        let (mut topic, mut event_type, mut tenant) = (None, None, None);
-        self.each_field(source, |this, field| match field.number {
-            1 => this.text("topic", &mut topic, field),
-            2 => this.message("event_type", &mut event_type, field),
-            3 => this.message("tenant", &mut tenant, field),
-            number => this.refuse(Fault::UnknownField { message: "Source", number }),
-        });
-        let mut rule = default;
-        if let Some(origin) = event_type {
-            self.within("event_type", None, |this| {
-                this.origin(origin, &mut rule.event_type);
-                // It would make a dead letter of every record; as a tenant it means none, which is of use.
-                if matches!(rule.event_type, Origin::Constant(text) if text.len == 0) {
-                    this.refuse_at("constant", Fault::Missing);
-                }
-            });
-        }
-        if let Some(origin) = tenant {
-            self.within("tenant", None, |this| this.origin(origin, &mut rule.tenant));
-        }
-        self.table.sources.push(rule);
-        let topic = topic.unwrap_or_default();
-        self.within("topic", None, |this| this.topic_name(topic));
-        let text = self.note(topic);
-        let Scratch { source_topics, source_topic_texts, texts, .. } = &mut *self.scratch;
-        let same =
-            |index: u32| source_topic_texts.get(index as usize).is_some_and(|text: &Text| text.of(texts) == topic);
-        let known = source_topics.find_or_add(hash_text(topic), source_topic_texts.len(), same);
-        source_topic_texts.push(text);
-        self.refuse_taken("topic", "source topic", topic, known);
-    }
-
-    fn origin(&mut self, origin: Reader<'_>, rule: &mut Origin) {
-        let (mut kind, mut given) = (None, false);
-        self.each_field(origin, |this, field| {
-            given = true;
-            match field.number {
-                1 => {
-                    let mut name = None;
-                    this.text("header", &mut name, field);
-                    this.required("header", name);
-                    let name = this.keep(name.unwrap_or_default());
-                    this.once("header", &mut kind, Origin::Header(name));
-                }
-                2 => this.within("part", None, |this| match field.number_value() {
-                    Ok(1) => this.once("part", &mut kind, Origin::Key),
-                    Ok(2) => this.once("part", &mut kind, Origin::Topic),
-                    Ok(part @ (3 | 4)) => this.refuse(Fault::PartNotAllowed {
-                        part: if part == 3 { "the event type" } else { "the tenant" },
-                        instead: "it is what this field finds; name a header, KEY, TOPIC or a constant",
-                    }),
-                    Ok(value) => this.refuse(Fault::UnknownEnum { name: "RecordPart", value }),
-                    Err(fault) => this.refuse(Fault::Wire(fault)),
-                }),
-                3 => {
-                    let mut text = None;
-                    this.text("constant", &mut text, field);
-                    let text = this.keep(text.unwrap_or_default());
-                    this.once("constant", &mut kind, Origin::Constant(text));
-                }
-                number => this.refuse(Fault::UnknownField { message: "Origin", number }),
-            }
-        });
-        match kind {
-            Some(kind) => *rule = kind,
-            None if given => {}
-            None => self.refuse(Fault::Missing),
-        }
     }
 
     fn destination(&mut self, destination: Reader<'_>) {

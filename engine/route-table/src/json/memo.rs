@@ -18,8 +18,8 @@ use super::kernel::{BLOCK, Kernel};
 use super::plan::{PlanIndex, Plans};
 use super::scan::{Texts, closing};
 use super::value::{Found, Kind, plain_value};
-use super::values::Values;
 use super::walk::Record;
+use crate::values::Values;
 
 /// Shapes that are kept for one plan.
 const WAYS: usize = 4;

@@ -23,7 +23,6 @@ mod scan;
 mod text;
 mod validate;
 mod value;
-mod values;
 mod walk;
 
 #[cfg(test)]
@@ -36,9 +35,9 @@ pub use validate::{Malformed, validate};
 pub use value::{Found, Kind};
 
 use crate::prefetch::prefetch as prefetch_line;
+use crate::values::Values;
 use kernel::{BLOCK, Job, Kernel, Level};
 use memo::{Memo, Recalled};
-use values::Values;
 use walk::{Ground, walk};
 
 /// Reads payloads, one after the other. Each thread has its own, and keeps it.
@@ -112,6 +111,11 @@ impl Reader {
         self.values.crossed_array
     }
 
+    /// Where another reader puts what it finds in a payload that is no JSON; what was found before is to be forgotten.
+    pub(crate) fn values_mut(&mut self) -> &mut Values {
+        &mut self.values
+    }
+
     /// Memory that the reader holds, spare room included.
     pub fn memory_bytes(&self) -> usize {
         self.memo.memory_bytes() + self.values.memory_bytes() + self.ground.memory_bytes()
@@ -132,7 +136,7 @@ impl Job for Read<'_> {
     fn run<K: Kernel>(self, kernel: K) {
         let Read { reader: Reader { remember, memo, values, ground, .. }, plans, index, payload } = self;
         let Some(plan) = plans.plan(index) else { return };
-        values.begin(plan);
+        values.begin(plan.fields);
         if payload.len() > u32::MAX as usize - BLOCK {
             return;
         }

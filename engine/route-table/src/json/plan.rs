@@ -1,6 +1,7 @@
 //! What is wanted of payloads: plans, each a tree of field names, all of one route table side by side in flat arrays.
 
 use crate::interned::Interned;
+use crate::values::Leaf;
 use foldhash::fast::FixedState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,12 +71,6 @@ pub(super) struct Child {
     text: u32,
     text_length: u32,
     pub(super) node: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Leaf {
-    pub(super) field: u32,
-    pub(super) through: bool,
 }
 
 const UNWRITABLE: u32 = u32::MAX;

@@ -1,62 +1,7 @@
 //! What a value is, told from its bytes.
 
 use super::kernel::{BLOCK, Kernel};
-use std::ops::Range;
-
-/// The type of a value, as far as it is known without reading all of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// `null`.
-    #[default]
-    Null,
-    /// `false`.
-    False,
-    /// `true`.
-    True,
-    /// A number as RFC 8259 writes it.
-    Number,
-    /// A text.
-    Text {
-        /// It has backslashes: [`unescape`](super::unescape) gives what it means.
-        escaped: bool,
-    },
-    /// An object.
-    Object,
-    /// An array.
-    Array,
-}
-
-/// A value that was found, and where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Found {
-    /// What it is.
-    pub kind: Kind,
-    pub(super) start: u32,
-    pub(super) end: u32,
-}
-
-impl Found {
-    #[inline(always)]
-    pub(super) fn new(kind: Kind, start: usize, end: usize) -> Found {
-        Found { kind, start: start as u32, end: end as u32 }
-    }
-
-    /// Where it is: a number from its first to its last byte, a text between its quotes.
-    ///
-    /// Of an object or array only the beginning is known, since nobody may care for the rest: it begins with its bracket and *goes on to
-    /// the end of the payload*. [`Reader::read`](super::Reader::read) and [`elements`](super::elements) stop at its closing bracket by
-    /// themselves, and [`whole`](super::whole) finds it.
-    #[inline]
-    pub fn at(&self) -> Range<usize> {
-        self.start as usize..self.end as usize
-    }
-
-    /// Its bytes; `payload` is the one that it was found in.
-    #[inline]
-    pub fn of<'p>(&self, payload: &'p [u8]) -> &'p [u8] {
-        payload.get(self.at()).unwrap_or_default()
-    }
-}
+pub use crate::found::{Found, Kind};
 
 /// What JSON takes for white space.
 #[inline(always)]

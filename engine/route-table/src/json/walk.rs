@@ -8,7 +8,7 @@ use super::plan::{Child, Node, Plan, Plans};
 use super::scan::Scan;
 use super::text::unescape;
 use super::value::{Found, Kind, escaped_text, plain_value, trim};
-use super::values::Values;
+use crate::values::Values;
 
 /// How deep a walk goes; containers further inside are passed over.
 pub(super) const DEPTH: usize = 256;

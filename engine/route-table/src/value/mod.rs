@@ -7,6 +7,7 @@
 //! Not here, on purpose: where a value comes from, and what it means that there is none. Hidden from the documentation because it is
 //! public for the benchmarks only.
 
+pub(crate) mod base64;
 pub mod cidr;
 pub mod fold;
 pub mod number;

@@ -396,7 +396,7 @@ fn unmatched() -> impl Strategy<Value = Option<Unmatched>> {
 /// Maps that every compiler must take.
 pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
     let sources = prop::collection::btree_map("t[12]", (origin(), origin()), 0..3).prop_map(|sources| {
-        let source = |(topic, (event_type, tenant))| Source { topic, event_type, tenant };
+        let source = |(topic, (event_type, tenant))| Source { topic, event_type, tenant, payload: None };
         sources.into_iter().map(source).collect::<Vec<_>>()
     });
     let tenant = (prop::collection::vec(route(), 0..4), unmatched(), prop::bool::weighted(0.3));
@@ -422,6 +422,7 @@ pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
                 routes,
                 tenants: tenants.into_iter().map(tenant).collect(),
                 unmatched,
+                ..RouteMap::default()
             };
             let all = map.routes.iter_mut().chain(map.tenants.iter_mut().flat_map(|tenant| &mut tenant.routes));
             all.enumerate().for_each(|(n, route)| route.id = format!("r{n}"));

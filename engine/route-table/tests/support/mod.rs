@@ -97,6 +97,7 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
             Some(origin::Kind::Part(part)) if part == RecordPart::Key as i32 => event.key(),
             Some(origin::Kind::Part(_)) => Value::Bytes(event.topic.as_bytes()),
             Some(origin::Kind::Constant(text)) => Value::Bytes(text.leak().as_bytes()),
+            Some(origin::Kind::Field(_)) => unreachable!("no source is generated so"),
         }
     };
     let event_type = match find(source.and_then(|source| source.event_type.as_ref()), "ce_type") {

@@ -65,7 +65,7 @@ fn is_known(reader: &mut Reader, plans: &Plans, payload: &[u8]) -> bool {
     impl Job for Ask<'_> {
         type Output = bool;
         fn run<K: Kernel>(self, kernel: K) -> bool {
-            self.0.values.begin(self.1.plan(PLAN).unwrap());
+            self.0.values.begin(self.1.plan(PLAN).unwrap().fields);
             matches!(self.0.memo.recall(kernel, (self.1, PLAN), self.2, &mut self.0.values), Recalled::Known)
         }
     }

@@ -1,16 +1,24 @@
 //! What was found of the fields of one plan in one payload.
 
-use super::plan::{Leaf, Plan};
-use super::value::Found;
+use crate::found::Found;
+
+/// A field that a plan asks for, at a place that leads to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaf {
+    /// Its number in the plan.
+    pub(crate) field: u32,
+    /// Whether it goes through arrays.
+    pub(crate) through: bool,
+}
 
 /// Emptied for each payload by counting up a number, not by touching every field.
 #[derive(Debug, Default)]
-pub(super) struct Values {
+pub(crate) struct Values {
     turn: u32,
     fields: Vec<Slot>,
     /// Values of a field after its first one, each with the place of the next.
     more: Vec<(Found, u32)>,
-    pub(super) crossed_array: bool,
+    pub(crate) crossed_array: bool,
 }
 
 /// A field's first value and the places of its second and last one in `more`. Only meaningful in its turn.
@@ -25,13 +33,13 @@ struct Slot {
 const NONE: u32 = u32::MAX;
 
 impl Values {
-    /// Forgets all values, and makes room for those of a plan.
+    /// Forgets all values, and makes room for those of so many fields.
     #[inline(always)]
-    pub(super) fn begin(&mut self, plan: &Plan) {
+    pub(crate) fn begin(&mut self, fields: u32) {
         self.more.clear();
         self.crossed_array = false;
-        if self.turn == u32::MAX || self.fields.len() < plan.fields as usize {
-            self.grow(plan.fields as usize);
+        if self.turn == u32::MAX || self.fields.len() < fields as usize {
+            self.grow(fields as usize);
         }
         self.turn += 1;
     }
@@ -43,13 +51,13 @@ impl Values {
         self.fields.resize(fields.max(self.fields.len()), Slot::default());
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.fields.capacity() * size_of::<Slot>() + self.more.capacity() * size_of::<(Found, u32)>()
     }
 
     /// Adds a value to each of the fields that it is of: to those that go through arrays, to the others, or to both.
     #[inline(always)]
-    pub(super) fn put(&mut self, leaves: &[Leaf], found: Found, through: bool, others: bool) {
+    pub(crate) fn put(&mut self, leaves: &[Leaf], found: Found, through: bool, others: bool) {
         for leaf in leaves {
             if if leaf.through { through } else { others } {
                 self.push(leaf.field, found);
@@ -79,11 +87,11 @@ impl Values {
     }
 
     #[inline(always)]
-    pub(super) fn first(&self, field: u32) -> Option<Found> {
+    pub(crate) fn first(&self, field: u32) -> Option<Found> {
         self.slot(field).map(|slot| slot.first)
     }
 
-    pub(super) fn all(&self, field: u32) -> impl Iterator<Item = Found> {
+    pub(crate) fn all(&self, field: u32) -> impl Iterator<Item = Found> {
         let slot = self.slot(field);
         let mut next = slot.map_or(NONE, |slot| slot.second);
         let rest = std::iter::from_fn(move || {

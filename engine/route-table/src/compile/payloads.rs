@@ -1,0 +1,88 @@
+//! Plans for payloads that are not plain JSON: messages, and the envelopes of CloudEvents.
+
+use super::{Scratch, intern_field, plan_for};
+use crate::condition::NodeKind;
+use crate::fault::Fault;
+use crate::fields::{FieldIndex, PlanIndex};
+use crate::limits;
+use crate::protobuf::{Descriptors, MessageId};
+use crate::source::{Origin, PayloadRule};
+use crate::table::{RouteTable, Text};
+use std::collections::BTreeSet;
+
+/// The messages that the payloads of a map's sources are.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    pub(crate) descriptors: Descriptors,
+    /// Each once.
+    pub(crate) of_sources: Vec<MessageId>,
+    /// Those of elements, and by which plan they are read.
+    pub(crate) of_elements: BTreeSet<(PlanIndex, MessageId)>,
+    /// Some sources have payloads that are no messages.
+    pub(crate) has_others: bool,
+    pub(crate) has_envelopes: bool,
+}
+
+/// Makes all plans anew for all messages that they can be asked of.
+pub(super) fn plan_messages(table: &mut RouteTable, messages: &Messages) -> Result<(), Fault> {
+    if messages.of_sources.is_empty() {
+        return Ok(());
+    }
+    let RouteTable { fields, conditions, groups, sources, texts, .. } = table;
+    let of_conditions = conditions.nodes.iter().filter_map(|node| match node.kind {
+        NodeKind::Payload(plan) => Some(plan),
+        _ => None,
+    });
+    let of_groups = groups.rows.iter().filter_map(|group| group.plan);
+    let of_payloads: BTreeSet<PlanIndex> = of_conditions.chain(of_groups).collect();
+    let of_origins = sources.iter().filter_map(|rule| match rule.payload {
+        PayloadRule::Protobuf { message, .. } => Some((rule.origins?, message)),
+        _ => None,
+    });
+    let of_payloads = of_payloads.iter().flat_map(|plan| messages.of_sources.iter().map(|message| (*plan, *message)));
+    for (plan, message) in of_payloads.chain(of_origins).chain(messages.of_elements.iter().copied()) {
+        fields.plan_message(texts, &messages.descriptors, plan, message);
+        let (limit, observed) = (&limits::PROTOBUF_PLACES, fields.protobuf_places() as u64);
+        if observed > limit.max {
+            return Err(Fault::OverLimit { limit, observed });
+        }
+    }
+    Ok(())
+}
+
+/// Makes a plan for all attributes of envelopes that somebody asks for by the names that their headers have in binary mode.
+pub(super) fn plan_envelopes(table: &mut RouteTable, scratch: &mut Scratch) {
+    if !scratch.messages.has_envelopes {
+        return;
+    }
+    let is_envelope = |payload| matches!(payload, PayloadRule::CloudEvents { .. });
+    let rules = table.sources.iter().filter(|rule| is_envelope(rule.payload));
+    let of_origins = rules.flat_map(|rule| [rule.event_type, rule.tenant]).filter_map(|origin| match origin {
+        Origin::Header(name) => Some(name),
+        _ => None,
+    });
+    let headers: Vec<Text> = of_origins.chain(table.conditions.header_names.iter().copied()).collect();
+    let mut field_of = |table: &mut RouteTable, name: Text| {
+        let first_name = table.fields.names.len();
+        table.fields.names.push(name);
+        intern_field(table, &mut scratch.fields, first_name, false, 0).unwrap_or_else(|new| new)
+    };
+    let mut attributes: Vec<(Text, FieldIndex)> = Vec::new();
+    for header in headers {
+        let Some(name) = header.of(&table.texts).strip_prefix("ce_") else { continue };
+        let name = Text { at: header.at + 3, len: name.len() as u32 };
+        attributes.push((name, field_of(table, name)));
+    }
+    attributes.sort_unstable_by_key(|(_, field)| *field);
+    attributes.dedup_by_key(|(_, field)| *field);
+    let data = Text { at: table.texts.len() as u32, len: 4 };
+    table.texts.push_str("data");
+    let data = field_of(table, data);
+    let mut wished: Vec<FieldIndex> = attributes.iter().map(|(_, field)| *field).chain([data]).collect();
+    wished.sort_unstable();
+    wished.dedup();
+    let number_of = |field: FieldIndex| wished.binary_search(&field).unwrap_or(usize::MAX) as u32;
+    table.envelope.attributes.extend(attributes.iter().map(|(name, field)| (*name, number_of(*field))));
+    table.envelope.data = number_of(data);
+    table.envelope.plan = Some(plan_for(table, &mut scratch.plans, &wished));
+}
