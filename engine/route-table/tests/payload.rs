@@ -172,6 +172,7 @@ fn a_name_that_no_message_has_is_refused_with_one_that_is_near() {
     let only_messages = |text| {
         let mut map = map(vec![cel(text)]);
         map.sources.retain(|source| source.topic != "json");
+        map.sources.push(source("other", protobuf("test.Other", Framing::Plain, Validation::AsRead)));
         map
     };
     let cases = [
@@ -208,6 +209,35 @@ fn a_name_that_no_message_has_is_refused_with_one_that_is_near() {
     }
     // It may be about the source of JSON.
     assert_eq!(reasons(&map(vec![cel("payload.int23 == 1")])), Vec::<String>::new());
+}
+
+#[test]
+fn cel_is_checked_against_the_message_if_all_payloads_are_of_one_type() {
+    let only_one = |text| {
+        let mut map = map(vec![cel(text)]);
+        map.sources.retain(|source| source.topic != "json");
+        reasons(&map)
+    };
+    // Bare names are those of the message then.
+    for text in
+        ["text == 'a' && child.int64 > 1", "payload.color == 'RED' && by_name['a'].bool", "snakeCase == wrapped"]
+    {
+        let is_good = !text.contains("wrapped");
+        assert_eq!(only_one(text).is_empty(), is_good, "{text}: {:?}", only_one(text));
+    }
+    let cases = [
+        ("payload.int23 == 1", "int32"),
+        ("int32 == 'a'", "1:1"),
+        ("color == 'GREEN'", "GREEN"),
+        ("children.exists(x, x.txt == 'a')", "text"),
+    ];
+    for (text, expected) in cases {
+        let refused = only_one(text);
+        assert!(
+            refused.len() == 1 && refused[0].starts_with("routes[0].when.cel: ") && refused[0].contains(expected),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Plans for payloads that are not plain JSON: messages, and the envelopes of CloudEvents.
 
 use super::{Scratch, intern_field, plan_for};
+use crate::cel::{self, MessageTypes, Scope};
 use crate::condition::NodeKind;
 use crate::fault::Fault;
 use crate::fields::{FieldIndex, PlanIndex};
@@ -21,6 +22,18 @@ pub(crate) struct Messages {
     /// Some sources have payloads that are no messages.
     pub(crate) has_others: bool,
     pub(crate) has_envelopes: bool,
+    /// What CEL texts are checked against: the message that all payloads are, if it is one.
+    pub(crate) scope: Option<(MessageTypes, cel::MessageId)>,
+}
+
+impl Messages {
+    /// What names in a CEL text mean.
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        match &self.scope {
+            Some((types, message)) => Scope::message(types, *message),
+            None => Scope::record(),
+        }
+    }
 }
 
 /// Makes all plans anew for all messages that they can be asked of.

@@ -102,7 +102,7 @@ impl Decoder<'_> {
             Err(fault) => return self.refuse(Fault::Wire(fault)),
         };
         let tree: Result<v1::Condition, String> = match language {
-            "cel" => cel::parse(text, &cel::Scope::record()).map_err(|error| error.to_string()),
+            "cel" => cel::parse(text, &self.scratch.messages.scope()).map_err(|error| error.to_string()),
             _ => event_pattern::parse(text).map_err(|error| error.to_string()),
         };
         match tree {

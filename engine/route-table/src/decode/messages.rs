@@ -25,6 +25,15 @@ impl Decoder<'_> {
         }
     }
 
+    /// Lets CEL texts be checked against the message that all payloads are.
+    pub(super) fn know_messages(&mut self) {
+        let messages = &mut self.scratch.messages;
+        if let ([message], false) = (messages.of_sources.as_slice(), messages.has_others) {
+            let (types, ids) = messages.descriptors.types();
+            messages.scope = ids.get(usize::from(message.0)).map(|id| (types, *id));
+        }
+    }
+
     /// Looks for all places that a condition names in the messages of the sources.
     pub(super) fn places(&mut self, root: usize) {
         if !self.scratch.messages.of_sources.is_empty() {

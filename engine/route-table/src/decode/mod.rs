@@ -90,6 +90,7 @@ impl<'c> Decoder<'c> {
         self.descriptors(reader);
         let default = self.default_source();
         self.each_of(SOURCES, "sources", |this, source, _| this.source(source, default));
+        self.know_messages();
         self.each_of(DESTINATIONS, "destinations", |this, destination, _| this.destination(destination));
         if let Some(unmatched) = unmatched {
             let policy = self.within("unmatched", None, |this| this.unmatched(unmatched));

@@ -4,6 +4,7 @@
 //! memory. Needed to compile only: a table keeps what its plans need. Extensions, services and options that don't matter here are
 //! passed over. What the fields of descriptors mean: `google/protobuf/descriptor.proto`.
 
+use crate::cel::{self, FieldType, MessageTypes};
 use crate::condition::range;
 use crate::fault::WireFault;
 use crate::limits::{self, Limit};
@@ -225,6 +226,50 @@ impl Descriptors {
         match of_number(1)?.holds {
             Holds::Scalar(key) => Some((key, of_number(2)?)),
             _ => None,
+        }
+    }
+
+    /// The messages as CEL texts are checked against them; each has the place among them that it has here.
+    pub(crate) fn types(&self) -> (MessageTypes, Vec<cel::MessageId>) {
+        let mut types = MessageTypes::new();
+        let ids: Vec<cel::MessageId> = self.messages.iter().map(|_| types.declare()).collect();
+        for (number, id) in (0..).zip(&ids) {
+            // A field's own name hides another's JSON name, and so comes last.
+            let fields = self.fields(MessageId(number));
+            let by_json = fields.iter().map(|field| (&field.json_name, field));
+            for (name, field) in by_json.chain(fields.iter().map(|field| (&field.name, field))) {
+                types.field(*id, name, self.type_of(field, &ids));
+            }
+        }
+        (types, ids)
+    }
+
+    fn type_of(&self, field: &FieldRow, ids: &[cel::MessageId]) -> FieldType {
+        let one = match field.holds {
+            Holds::Scalar(scalar) | Holds::Wrapped(scalar, _) => self.type_of_scalar(scalar),
+            Holds::Message { id, .. } => {
+                ids.get(usize::from(id.0)).map_or(FieldType::Any, |id| FieldType::Message(*id))
+            }
+            Holds::Map(entry) => {
+                let value = self.entry(entry).map_or(FieldType::Any, |(_, value)| self.type_of(value, ids));
+                return FieldType::Map(Box::new(value));
+            }
+        };
+        if field.is_repeated { FieldType::Repeated(Box::new(one)) } else { one }
+    }
+
+    fn type_of_scalar(&self, scalar: Scalar) -> FieldType {
+        match scalar {
+            Scalar::Bool => FieldType::Bool,
+            Scalar::Int32 | Scalar::Int64 | Scalar::Sint32 | Scalar::Sint64 => FieldType::Int,
+            Scalar::Sfixed32 | Scalar::Sfixed64 => FieldType::Int,
+            Scalar::Uint32 | Scalar::Uint64 | Scalar::Fixed32 | Scalar::Fixed64 => FieldType::Uint,
+            Scalar::Float | Scalar::Double => FieldType::Double,
+            Scalar::Text => FieldType::String,
+            Scalar::Bytes => FieldType::Bytes,
+            Scalar::Enum(number) => {
+                FieldType::Enum(self.symbols(number).iter().map(|(_, name)| name.clone()).collect())
+            }
         }
     }
 
