@@ -151,10 +151,19 @@ pub fn collect_files(paths: &[PathBuf]) -> Result<FromSchemas, SchemaError> {
     if collected.map == RouteMap::default() {
         return Err(SchemaError::NoRoutes(files));
     }
+    if collected.map.descriptors.is_empty() && collected.map.sources.iter().any(is_of_messages) {
+        collected.map.descriptors = compiler.encode_file_descriptor_set().into();
+    }
     if let [only] = names.as_slice() {
         collected.only = Some(only.clone());
     }
     Ok(collected)
+}
+
+/// Whether payloads are messages, which are those of the schemas then, unless the map brings descriptors of its own.
+fn is_of_messages(source: &v1::Source) -> bool {
+    let kind = source.payload.as_ref().and_then(|payload| payload.kind.as_ref());
+    matches!(kind, Some(v1::payload::Kind::Protobuf(_)))
 }
 
 fn find_schemas(directory: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -231,8 +240,9 @@ fn option_of<T: prost::Message + Default>(options: DynamicMessage, extension: &E
 #[derive(Default)]
 struct Collected {
     from: FromSchemas,
-    /// The files that gave the name and the unmatched policy.
+    /// The files that gave the name, the unmatched policy and the descriptors.
     named_by: String,
+    described_by: String,
     unmatched_by: String,
 }
 
@@ -252,6 +262,12 @@ impl Collected {
                 return twice("unmatched", &self.unmatched_by);
             }
             (self.from.map.unmatched, self.unmatched_by) = (map.unmatched, file.name().to_owned());
+        }
+        if !map.descriptors.is_empty() {
+            if !self.from.map.descriptors.is_empty() {
+                return twice("descriptors", &self.described_by);
+            }
+            (self.from.map.descriptors, self.described_by) = (map.descriptors, file.name().to_owned());
         }
         self.from.map.sources.extend(map.sources);
         self.from.map.destinations.extend(map.destinations);

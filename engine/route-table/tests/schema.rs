@@ -51,6 +51,25 @@ fn options_of_several_files_and_of_nested_messages_add_up() {
 }
 
 #[test]
+fn conditions_about_protobuf_payloads_are_checked_against_the_messages_beside_them() {
+    let source = r#"sources { topic: "chests" payload { protobuf { message: "game.Opened" } } event_type { constant: "opened" } }"#;
+    let file = |when: &str| {
+        let map = MAP.replace("name: \"m\"", &format!("name: \"m\" {source}"));
+        let event = format!(
+            r#"message Opened {{ option (veltrix.v1.event) = {{ type: "opened" routes {{ id: "r" to: "d" when {{ cel: "{when}" }} }} }}; uint32 coins = 1; }}"#
+        );
+        format!("package game;\n{map}\n{event}")
+    };
+    let compiled = |test: &str, when: &str| {
+        let files = Files::new(test, &[("a.proto", &file(when))]);
+        compile(&compile_files(std::slice::from_ref(&files.0)).unwrap())
+    };
+    compiled("coins", "coins > 100").unwrap();
+    let refused = compiled("coin", "coin > 100").unwrap_err().to_string();
+    assert!(refused.contains("routes[0].when.cel") && refused.contains("coins"), "{refused}");
+}
+
+#[test]
 fn every_part_of_the_map_is_known_by_its_file() {
     let files = Files::new("origins", &[("a.proto", MAP), ("sub/b.proto", EVENT), ("sub/c.proto", "")]);
     let collected = collect_files(std::slice::from_ref(&files.0)).unwrap();
