@@ -65,7 +65,9 @@ impl Compiler {
         }
         file_by_type(&mut table, &mut self.scratch);
         payloads::plan_envelopes(&mut table, &mut self.scratch);
-        if let Err(fault) = payloads::plan_messages(&mut table, &self.scratch.messages) {
+        // Their descriptors are not needed any more, and can be large.
+        let messages = std::mem::take(&mut self.scratch.messages);
+        if let Err(fault) = payloads::plan_messages(&mut table, &messages) {
             self.recycle(table);
             return Err(Refused { reasons: vec![Reason { path: String::new(), fault }], omitted: 0 });
         }

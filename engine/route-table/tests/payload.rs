@@ -13,7 +13,7 @@ use veltrix_proto::v1::{
     CloudEvents, CloudEventsMode, Condition, Field, Framing, Json, Origin, Payload, ProtobufMessage, RouteMap, Source,
     Tenant, Validation, condition, origin, payload,
 };
-use veltrix_route_table::{Compiler, Deliveries, Event, RouteTable, Unreadable, Value, Verdict, compile};
+use veltrix_route_table::{Compiler, Deliveries, Event, RouteTable, Unreadable, Value, Verdict, compile, limits};
 
 struct Record<'a> {
     topic: &'a str,
@@ -423,4 +423,39 @@ fn an_envelope_without_type_is_unreadable_and_one_without_an_object_has_no_field
     assert_eq!(of(&table, Some(br#"{"type":"a.b","data":{"x":1}"#)), typed_and_met);
     assert_eq!(of(&full, Some(br#"{"type":"a.b","data":{"x":1}}"#)), typed_and_met);
     assert_eq!(of(&full, Some(br#"{"type":"a.b","data":{"x":1}"#)), Err(Unreadable::InvalidJson { at: 28 }));
+}
+
+#[test]
+fn descriptors_beyond_a_limit_are_refused_by_its_name() {
+    let tagged = |number: u32, bytes: &[u8]| {
+        let mut out = Vec::new();
+        prost::encoding::encode_varint(u64::from(number << 3 | 2), &mut out);
+        prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+        [&out[..], bytes].concat()
+    };
+    let file = |content: &[u8]| tagged(1, content);
+    let messages =
+        |count: u64| (0..count).flat_map(|n| tagged(4, &tagged(1, n.to_string().as_bytes()))).collect::<Vec<u8>>();
+    let fields = |count: u64| [tagged(1, b"m"), tagged(2, &tagged(1, b"f")).repeat(count as usize)].concat();
+    let nested = (0..=limits::DESCRIPTOR_DEPTH.max).fold(Vec::new(), |inner, _| {
+        [tagged(1, b"m"), if inner.is_empty() { inner } else { tagged(3, &inner) }].concat()
+    });
+    let cases = [
+        (&limits::DESCRIPTOR_BYTES, vec![0; limits::DESCRIPTOR_BYTES.max as usize + 1]),
+        (&limits::DESCRIPTOR_MESSAGES, file(&messages(limits::DESCRIPTOR_MESSAGES.max + 1))),
+        (&limits::MESSAGE_FIELDS, file(&tagged(4, &fields(limits::MESSAGE_FIELDS.max + 1)))),
+        (&limits::DESCRIPTOR_FIELDS, file(&tagged(4, &fields(limits::DESCRIPTOR_FIELDS.max + 1)))),
+        (&limits::DESCRIPTOR_DEPTH, file(&tagged(4, &nested))),
+    ];
+    for (limit, descriptors) in cases {
+        let reasons = reasons(&RouteMap {
+            descriptors: descriptors.into(),
+            sources: vec![],
+            ..map(vec![cel("true == payload.a")])
+        });
+        assert!(
+            reasons.len() == 1 && reasons[0].starts_with("descriptors: ") && reasons[0].contains(limit.name),
+            "{reasons:?}"
+        );
+    }
 }

@@ -53,7 +53,7 @@ impl Reader {
             self.states.resize(root.children as usize, UNMET);
         }
         let Reader { states, links, merged } = self;
-        states.fill(UNMET);
+        states.get_mut(..root.children as usize).unwrap_or_default().fill(UNMET);
         let mut walk = Walk { plans, bytes, first_child: root.first_child, states, links, merged, values };
         let node = plans.node(root.node);
         walk.open(node);

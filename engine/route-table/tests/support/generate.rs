@@ -4,9 +4,9 @@ use super::OwnedEvent;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use veltrix_proto::v1::{
-    AnyElement, Cidrs, Condition, Conditions, Destination, Element, EventTypes, Exclusive, Field, KafkaTopic, Literal,
-    Literals, Null, Origin, Predicate, Range, Route, RouteMap, Share, Source, Tenant, Unmatched, ValueTypes,
-    any_element, condition, destination, literal, origin, predicate, range, unmatched,
+    self, AnyElement, Cidrs, Condition, Conditions, Destination, Element, EventTypes, Exclusive, Field, KafkaTopic,
+    Literal, Literals, NoPayload, Null, Origin, Payload, Predicate, Range, Route, RouteMap, Share, Source, Tenant,
+    Unmatched, ValueTypes, any_element, condition, destination, literal, origin, payload, predicate, range, unmatched,
 };
 
 /// Few words, so that conditions and events meet often; one is long enough to leave the index's entry.
@@ -379,6 +379,7 @@ fn origin() -> impl Strategy<Value = Option<Origin>> {
             "[xyz]".prop_map(origin::Kind::Header),
             (1..3i32).prop_map(origin::Kind::Part),
             event_type().prop_map(origin::Kind::Constant),
+            names().prop_map(|names| origin::Kind::Field(Field { names, through_arrays: false, dotted: false })),
         ]
         .prop_map(|kind| Origin { kind: Some(kind) }),
     )
@@ -395,8 +396,24 @@ fn unmatched() -> impl Strategy<Value = Option<Unmatched>> {
 
 /// Maps that every compiler must take.
 pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
-    let sources = prop::collection::btree_map("t[12]", (origin(), origin()), 0..3).prop_map(|sources| {
-        let source = |(topic, (event_type, tenant))| Source { topic, event_type, tenant, payload: None };
+    let payload = prop::option::of(prop_oneof![
+        (0..3i32).prop_map(|validation| payload::Kind::Json(v1::Json { validation })),
+        Just(payload::Kind::None(NoPayload {})),
+    ]);
+    let sources = prop::collection::btree_map("t[12]", (origin(), origin(), payload), 0..3).prop_map(|sources| {
+        let is_field = |origin: &Origin| matches!(origin.kind, Some(origin::Kind::Field(_)));
+        let source = |(topic, (event_type, tenant, kind)): (_, (Option<Origin>, Option<Origin>, _))| {
+            // Nothing can be a field of nothing.
+            let has_fields = !matches!(kind, Some(payload::Kind::None(_)));
+            let [event_type, tenant] =
+                [event_type, tenant].map(|origin| origin.filter(|origin| has_fields || !is_field(origin)));
+            Source {
+                topic,
+                event_type,
+                tenant,
+                payload: Some(Payload { kind }).filter(|payload| payload.kind.is_some()),
+            }
+        };
         sources.into_iter().map(source).collect::<Vec<_>>()
     });
     let tenant = (prop::collection::vec(route(), 0..4), unmatched(), prop::bool::weighted(0.3));

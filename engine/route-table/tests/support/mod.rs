@@ -11,7 +11,7 @@ use evaluate::json::Json;
 use evaluate::{Given, Record, Truth, evaluate as truth_of};
 pub(crate) use generate::{event, many_routes, route_map};
 use std::collections::BTreeMap;
-use veltrix_proto::v1::{Origin, RecordPart, Route, RouteMap, origin, unmatched};
+use veltrix_proto::v1::{Origin, RecordPart, Route, RouteMap, Validation, origin, payload, unmatched};
 use veltrix_route_table::{Event, Value};
 
 /// An event that owns what it has.
@@ -90,6 +90,14 @@ fn is_asked(decided: &[(&Route, Truth)], at: usize) -> bool {
 
 pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
     let source = map.sources.iter().find(|source| source.topic == event.topic);
+    let kind = source.and_then(|source| source.payload.as_ref()).and_then(|payload| payload.kind.as_ref());
+    let json = event.payload.as_deref().map(Json::read);
+    if let (Some(payload::Kind::Json(of_json)), Some(Err(_))) = (kind, &json)
+        && of_json.validation == Validation::Full as i32
+    {
+        return Expected::Unreadable;
+    }
+    let payload = json.and_then(Result::ok).filter(|_| !matches!(kind, Some(payload::Kind::None(_))));
     let find = |origin: Option<&Origin>, default: &str| -> Value<'_> {
         match origin.and_then(|origin| origin.kind.clone()) {
             None => event.header(default),
@@ -97,7 +105,14 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
             Some(origin::Kind::Part(part)) if part == RecordPart::Key as i32 => event.key(),
             Some(origin::Kind::Part(_)) => Value::Bytes(event.topic.as_bytes()),
             Some(origin::Kind::Constant(text)) => Value::Bytes(text.leak().as_bytes()),
-            Some(origin::Kind::Field(_)) => unreachable!("no source is generated so"),
+            // "What is no text is missing."
+            Some(origin::Kind::Field(field)) => {
+                let place = |root| field.names.iter().try_fold(root, |value: &Json, name| value.field(name));
+                match payload.as_ref().and_then(place) {
+                    Some(Json::Text(text)) => Value::Bytes(text.as_bytes()),
+                    _ => Value::Missing,
+                }
+            }
         }
     };
     let event_type = match find(source.and_then(|source| source.event_type.as_ref()), "ce_type") {
@@ -106,7 +121,6 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
     };
     let tenant = find(source.and_then(|source| source.tenant.as_ref()), "ce_tenant");
     let own = map.tenants.iter().find(|own| tenant == Value::Bytes(own.id.as_bytes()));
-    let payload = event.payload.as_deref().and_then(|text| Json::read(text).ok());
     let record = Record {
         headers: event.headers.clone(),
         key: event.key().into(),
@@ -114,7 +128,7 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
         event_type: Given::Bytes(event_type.to_vec()),
         tenant: tenant.into(),
         timestamp_ms: event.timestamp,
-        payload: payload.filter(|payload| matches!(payload, Json::Object(_))),
+        payload: payload.clone().filter(|payload| matches!(payload, Json::Object(_))),
     };
     let mut deliveries: BTreeMap<String, Option<String>> = BTreeMap::new();
     let mut undecided = None;
