@@ -384,7 +384,7 @@ fn flatten(array: &[u8], depth: usize, each: &mut impl FnMut(Found, &[u8])) {
 }
 
 /// A value of the payload as tests see it. `None`: it is a text with escapes that JSON does not have, and means nothing.
-#[inline]
+#[inline(always)]
 pub(crate) fn datum<'d>(
     fields: &'d Fields,
     bytes: &'d [u8],
