@@ -269,9 +269,20 @@ impl Reading {
         self.plain.values(number).chain(dotted.flat_map(|spelling| self.dotted.values(spelling)))
     }
 
-    /// Whether fields were looked for in objects that are elements of arrays.
+    /// Whether fields were looked for in objects that are elements of arrays, or under other spellings.
     #[inline]
-    pub(crate) fn crossed_array(&self) -> bool {
-        self.plain.crossed_array() || (self.has_dotted && self.dotted.crossed_array())
+    pub(crate) fn is_involved(&self) -> bool {
+        self.plain.crossed_array() || self.has_dotted
+    }
+
+    /// Whether the plan's field of this number, which is a place within elements of another field, may have other values than those
+    /// that are there when elements are looked at one by one. Each may spell the place otherwise than the others do, and where the
+    /// elements are found their other spellings don't count, whatever lies there.
+    #[inline]
+    pub(crate) fn is_in_doubt(&self, fields: &Fields, number: u32) -> bool {
+        match self.plain.first(number) {
+            Some(_) => self.plain.is_ragged(),
+            None => self.has_dotted && self.values(fields, number).next().is_some(),
+        }
     }
 }

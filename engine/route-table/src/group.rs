@@ -57,8 +57,9 @@ pub(crate) struct Group {
 pub(crate) struct Member {
     /// Its condition is what is left to be evaluated when all looks let it pass.
     pub(crate) candidate: Candidate,
-    /// Only if an array of objects stands on the way to a field: otherwise the looks have said it all.
-    pub(crate) only_if_crossed: bool,
+    /// Only if an array of objects stands on the way to a field, or another spelling was looked for: otherwise the looks have said it
+    /// all.
+    pub(crate) only_if_involved: bool,
 }
 
 /// What a group's conditions ask of one attribute.
@@ -69,6 +70,8 @@ pub(crate) struct Look {
     pub(crate) number: u32,
     /// Whether all that is asked must hold of one and the same value.
     pub(crate) same_value: bool,
+    /// Whether the field is a place within elements that may be spelled with dots.
+    pub(crate) spelled_within: bool,
     /// The part of the table's index that texts stand in to which a member's text must be equal, if there are many; 0 if not.
     pub(crate) space: u32,
     /// Place among [`Groups::wildcards`] of a set of the look's last tests; `u32::MAX` if there is none.
@@ -233,8 +236,8 @@ impl RouteTable {
         let Candidate { condition, .. } = member.candidate;
         let truth = match condition {
             ConditionIndex::ALWAYS => Truth::True,
-            _ if member.only_if_crossed && !scope.reader.crossed_array() => Truth::True,
-            ConditionIndex(root) if member.only_if_crossed => evaluation.condition(root, work.readers, work.buffers),
+            _ if member.only_if_involved && !scope.reader.is_involved() => Truth::True,
+            ConditionIndex(root) if member.only_if_involved => evaluation.condition(root, work.readers, work.buffers),
             ConditionIndex(node) => evaluation.node(node, Some(scope), work.readers, work.buffers),
         };
         out.decided(member.candidate, truth);
@@ -433,6 +436,9 @@ impl Looking<'_> {
     #[inline]
     fn inside<R: Row>(&mut self, rows: &mut Rows<R>, look: &Look, reader: &Reading) -> bool {
         let table = self.table;
+        if look.spelled_within && reader.is_in_doubt(&table.fields, look.number) {
+            return true;
+        }
         let payload = self.evaluation.facts.payload.bytes;
         let mut is_there = false;
         for found in reader.values(&table.fields, look.number) {

@@ -19,6 +19,8 @@ pub(crate) struct Values {
     /// Values of a field after its first one, each with the place of the next.
     more: Vec<(Found, u32)>,
     pub(crate) crossed_array: bool,
+    /// Whether something that was wanted of elements of arrays was not there in one of them.
+    pub(crate) is_ragged: bool,
 }
 
 /// A field's first value and the places of its second and last one in `more`. Only meaningful in its turn.
@@ -37,7 +39,7 @@ impl Values {
     #[inline(always)]
     pub(crate) fn begin(&mut self, fields: u32) {
         self.more.clear();
-        self.crossed_array = false;
+        (self.crossed_array, self.is_ragged) = (false, false);
         if self.turn == u32::MAX || self.fields.len() < fields as usize {
             self.grow(fields as usize);
         }

@@ -12,14 +12,56 @@ mod text_format;
 use evaluate::json::Json;
 use evaluate::{Record, Truth, evaluate};
 use proptest::prelude::*;
+use prost::Message as _;
 use std::path::{Path, PathBuf};
-use veltrix_proto::v1::Condition;
+use veltrix_proto::v1::{Condition, Destination, EventTypes, KafkaTopic, Route, RouteMap, destination};
 use veltrix_route_table::event_pattern::parse;
+use veltrix_route_table::{Event, Matches, Value, compile};
 
 fn holds(condition: &Condition, event: &Json) -> bool {
     let truth = evaluate(condition, &Record::of_payload(event.clone()));
     assert_ne!(truth, Truth::Absent, "a pattern matches or it doesn't");
     truth == Truth::True
+}
+
+/// An event of which only the payload matters.
+struct WithPayload(String);
+
+impl Event for WithPayload {
+    fn topic(&self) -> &str {
+        "events"
+    }
+
+    fn key(&self) -> Value<'_> {
+        Value::Missing
+    }
+
+    fn header(&self, name: &str) -> Value<'_> {
+        if name == "ce_type" { Value::Bytes(b"type") } else { Value::Missing }
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        Some(self.0.as_bytes())
+    }
+}
+
+/// A route of any type for each pattern, as the tree that it stands for, if it is not beyond the limits.
+fn map_of(patterns: &[Json]) -> RouteMap {
+    let trees = patterns.iter().filter_map(|pattern| parse(&pattern.to_string()).ok());
+    let route = |(number, when): (usize, Condition)| Route {
+        id: format!("{number}"),
+        types: Some(EventTypes { any: true, ..EventTypes::default() }),
+        when: Some(when),
+        to: vec!["d".to_owned()],
+        ..Route::default()
+    };
+    let kafka = destination::Kind::Kafka(KafkaTopic { topic: "topic".to_owned() });
+    RouteMap {
+        name: "patterns".to_owned(),
+        destinations: vec![Destination { id: "d".to_owned(), kind: Some(kafka) }],
+        routes: trees.filter(|when| when.encoded_len() < 20_000).enumerate().map(route).collect(),
+        ..RouteMap::default()
+    }
 }
 
 #[track_caller]
@@ -521,6 +563,22 @@ fn all_rules_of_event_rulers_benchmark_are_patterns() {
     assert!(count >= 80, "only {count} rules");
 }
 
+/// Says whether a table of all patterns gives what their conditions say one by one.
+fn check_table(patterns: &[Json], payloads: &[Json]) -> Result<(), TestCaseError> {
+    let map = map_of(patterns);
+    prop_assume!(!map.routes.is_empty());
+    let table = compile(&map).unwrap();
+    let mut out = Matches::new();
+    for payload in payloads {
+        table.matches(&WithPayload(payload.to_string()), &mut out).unwrap();
+        let found: Vec<usize> = out.routes().iter().map(|route| route.get()).collect();
+        let is_true = |at: &usize| holds(map.routes[*at].when.as_ref().unwrap(), payload);
+        let expected: Vec<usize> = (0..map.routes.len()).filter(is_true).collect();
+        prop_assert_eq!(found, expected, "of {:?} for {}", patterns, payload);
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
 
@@ -549,6 +607,23 @@ proptest! {
             let expected = naive_pattern::matches(&pattern, event);
             prop_assert_eq!(holds(&condition, event), expected, "{} of {}: {:#?}", pattern, event, condition);
         }
+    }
+
+    #[test]
+    fn a_table_of_patterns_about_elements_gives_what_their_conditions_say(
+        patterns in prop::collection::vec(naive_pattern::pattern_within_elements(), 3..20),
+        payloads in prop::collection::vec(naive_pattern::event_of_elements(), 1..12),
+    ) {
+        check_table(&patterns, &payloads)?;
+    }
+
+    /// Many, so that they are decided together.
+    #[test]
+    fn a_table_of_many_patterns_gives_what_their_conditions_say(
+        patterns in prop::collection::vec(prop_oneof![naive_pattern::pattern(), naive_pattern::pattern_of_paths()], 3..80),
+        payloads in prop::collection::vec(prop_oneof![naive_pattern::event(), naive_pattern::event_with_dots()], 1..12),
+    ) {
+        check_table(&patterns, &payloads)?;
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub(crate) struct AccessKey {
 struct Asked {
     attribute: Attribute,
     same_value: bool,
+    /// As in [`Look`].
+    spelled_within: bool,
     /// A member that must pass two tests of one attribute asks two looks.
     lane: u32,
     predicate: u32,
@@ -199,7 +201,7 @@ impl Maker<'_> {
             let begin = asked.len();
             let (mut scope, mut scoped_lane) = (None, 0);
             for clause in clauses.list() {
-                let Clause { attribute, same_value, bars, .. } = *clause;
+                let Clause { attribute, same_value, bars, spelled_within, .. } = *clause;
                 let free_lane = || lane_after(asked.get(begin..), attribute, same_value.is_some());
                 let lane = match same_value {
                     // All that is asked of the same value is one look.
@@ -213,6 +215,7 @@ impl Maker<'_> {
                 asked.extend(tests.map(|predicate| Asked {
                     attribute,
                     same_value: same_value.is_some(),
+                    spelled_within,
                     lane,
                     predicate: *predicate,
                     member,
@@ -220,17 +223,17 @@ impl Maker<'_> {
                 }));
             }
         }
-        let (condition, only_if_crossed) = match left {
+        let (condition, only_if_involved) = match left {
             Left::Nothing => (ConditionIndex::ALWAYS, false),
             Left::Always(node) => (ConditionIndex(node), false),
-            Left::IfCrossed => (candidate.condition, true),
+            Left::IfInvolved => (candidate.condition, true),
         };
         if matches!(left, Left::Always(_))
             && let Some(Node { kind: NodeKind::Payload(plan), .. }) = self.table.conditions.node(candidate.condition.0)
         {
             wished.extend_from_slice(self.table.fields.of_plan(plan));
         }
-        Member { candidate: Candidate { condition, ..candidate }, only_if_crossed }
+        Member { candidate: Candidate { condition, ..candidate }, only_if_involved }
     }
 
     /// The plan for all fields that were wished for.
@@ -263,8 +266,9 @@ impl Maker<'_> {
         let mut outside = 0;
         let none = self.row(members);
         let literals_max = self.table.groups.literals.len() + QUICK_MAX;
-        for look in asked.chunk_by(|a, b| (a.attribute, a.same_value, a.lane) == (b.attribute, b.same_value, b.lane)) {
-            let Some(Asked { attribute, same_value, .. }) = look.first().copied() else { continue };
+        let look_of = |asked: &Asked| (asked.attribute, asked.same_value, asked.spelled_within, asked.lane);
+        for look in asked.chunk_by(|a, b| look_of(a) == look_of(b)) {
+            let Some(Asked { attribute, same_value, spelled_within, .. }) = look.first().copied() else { continue };
             outside += u32::from(!matches!(attribute, Attribute::Field(_)));
             let (free, missing) = self.rows_without_tests(members, none, look);
             let first_test = self.table.groups.tests.len();
@@ -286,8 +290,18 @@ impl Maker<'_> {
             let (tests, wildcards) = self.gather_wildcards(first_test);
             self.quicken(first_test, literals_max);
             let (number, first_test) = (self.number_of(plan, attribute), first_test as u32);
-            let look = Look { attribute, number, same_value, space, wildcards, first_test, tests, free, missing };
-            self.table.groups.looks.push(look);
+            self.table.groups.looks.push(Look {
+                attribute,
+                number,
+                same_value,
+                spelled_within,
+                space,
+                wildcards,
+                first_test,
+                tests,
+                free,
+                missing,
+            });
         }
         self.groups.asked = asked;
         outside

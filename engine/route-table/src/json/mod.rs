@@ -116,6 +116,12 @@ impl Reader {
         &mut self.values
     }
 
+    /// Whether, of objects that are elements of arrays, one may not have all that was looked for. What says no is right.
+    #[inline]
+    pub fn is_ragged(&self) -> bool {
+        self.values.is_ragged
+    }
+
     /// Memory that the reader holds, spare room included.
     pub fn memory_bytes(&self) -> usize {
         self.memo.memory_bytes() + self.values.memory_bytes() + self.ground.memory_bytes()

@@ -232,6 +232,7 @@ impl<'a, K: Kernel, R: Record> Walk<'a, '_, K, R> {
                 {
                     self.values.put(self.plans.leaves(node), found, true, !within_array);
                 }
+                self.values.is_ragged |= within_array && node.wanted_through != 0;
                 match (self.top.unmet, what) {
                     (0, _) => self.leave(mark, what != b'}', 0),
                     (_, b',') => Item(mark),
@@ -317,6 +318,7 @@ impl<'a, K: Kernel, R: Record> Walk<'a, '_, K, R> {
                 {
                     self.values.put(self.plans.leaves(node), found, true, false);
                 }
+                self.values.is_ragged |= node.wanted_through != 0;
                 if what == b',' { Item(mark) } else { Closed(mark) }
             }
             b'{' => {
@@ -337,6 +339,7 @@ impl<'a, K: Kernel, R: Record> Walk<'a, '_, K, R> {
     #[inline(always)]
     fn leave(&mut self, mark: usize, open: bool, mut levels: usize) -> Step {
         levels += usize::from(open);
+        self.values.is_ragged |= self.top.within_array && !self.top.array && self.top.unmet != 0;
         while let Some(depth) = self.depth.checked_sub(1)
             && let Some(frame) = self.ground.frames.get(depth)
         {

@@ -235,6 +235,40 @@ pub(crate) fn pattern_of_paths() -> impl Strategy<Value = Json> {
     })
 }
 
+/// A valid pattern about several places of the same element, with names that may be spelled with dots around and within it.
+pub(crate) fn pattern_within_elements() -> impl Strategy<Value = Json> {
+    let list =
+        || prop::collection::vec(prop::sample::select(vec!["1", "2"]).prop_map(|n| Json::Number(n.to_owned())), 1..2);
+    let place = (prop::sample::select(vec!["a", "b", "c.a", "c.b"]), list().prop_map(Json::Array));
+    let within = prop::collection::btree_map(place.0.prop_map(str::to_owned), place.1, 1..3);
+    (prop::sample::select(vec!["m", "m.n"]), within)
+        .prop_map(|(over, within)| Json::Object(vec![(over.to_owned(), Json::Object(within.into_iter().collect()))]))
+}
+
+/// An event of the same names, in all spellings.
+pub(crate) fn event_of_elements() -> impl Strategy<Value = Json> {
+    let number = || prop::sample::select(vec!["1", "2"]).prop_map(|number| Json::Number(number.to_owned()));
+    let object = |fields: Vec<(&str, Option<Json>)>| {
+        let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Json::Object(fields.collect())
+    };
+    let leaves = move || {
+        let several = prop::collection::vec(number(), 0..3).prop_map(Json::Array);
+        let c = prop_oneof![4 => Just(None), 1 => number().prop_map(Some), 1 => several.prop_map(Some)];
+        let inner = (prop::option::of(number()), prop::option::of(number()));
+        let c = prop_oneof![1 => c, 1 => inner.prop_map(move |(a, b)| Some(object(vec![("a", a), ("b", b)])))];
+        let values = || prop::option::weighted(0.4, number());
+        (values(), values(), values(), values(), c)
+            .prop_map(move |(a, b, ca, cb, c)| object(vec![("a", a), ("b", b), ("c.a", ca), ("c.b", cb), ("c", c)]))
+    };
+    let elements = move || {
+        let several = prop::collection::vec(leaves(), 0..4).prop_map(Json::Array);
+        prop::option::weighted(0.7, prop_oneof![leaves(), several])
+    };
+    let m = prop_oneof![elements(), elements().prop_map(move |n| Some(object(vec![("n", n)])))];
+    (m, prop::option::of(elements())).prop_map(move |(m, dotted)| object(vec![("m", m), ("m.n", dotted.flatten())]))
+}
+
 /// An event whose names may hold several names of such a path.
 pub(crate) fn event_with_dots() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![4 => value(), 1 => prop::collection::vec(value(), 0..3).prop_map(Json::Array)];

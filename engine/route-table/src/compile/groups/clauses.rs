@@ -22,6 +22,16 @@ pub(super) struct Clause {
     pub(super) part: u32,
     /// Whether it says all that the part says.
     pub(super) is_whole_part: bool,
+    /// Whether the attribute is a place within elements that may be spelled with dots. What the reader finds of it as one field is then
+    /// not always what is found element by element.
+    pub(super) spelled_within: bool,
+}
+
+impl Clause {
+    /// Whether who passes can be found by the values that the event has.
+    pub(super) fn can_be_access(&self) -> bool {
+        !self.bars && self.same_value.is_none() && !self.spelled_within
+    }
 }
 
 /// What clauses leave of a condition.
@@ -29,8 +39,8 @@ pub(super) struct Clause {
 pub(super) enum Left {
     /// They say it all.
     Nothing,
-    /// All of it, if the reader crossed an array on the way to a field.
-    IfCrossed,
+    /// All of it, if the reader crossed an array on the way to a field or looked for other spellings.
+    IfInvolved,
     /// The tree at this node.
     Always(u32),
 }
@@ -40,7 +50,7 @@ impl Left {
     fn and(self, other: Left, root: u32) -> Left {
         match (self, other) {
             (left, Left::Nothing) | (Left::Nothing, left) => left,
-            (Left::IfCrossed, Left::IfCrossed) => Left::IfCrossed,
+            (Left::IfInvolved, Left::IfInvolved) => Left::IfInvolved,
             _ => Left::Always(root),
         }
     }
@@ -143,7 +153,8 @@ impl Clauses {
         };
         let count = (self.predicates.len() - first) as u32;
         let is_whole_part = at == part;
-        self.list.push(Clause { attribute, same_value, bars, first: first as u32, count, part, is_whole_part });
+        let (first, spelled_within) = (first as u32, false);
+        self.list.push(Clause { attribute, same_value, bars, first, count, part, is_whole_part, spelled_within });
         true
     }
 
@@ -160,7 +171,7 @@ impl Clauses {
         let mut inner = std::mem::take(&mut self.inner);
         inner.clear();
         each_part(&table.conditions, part + 1, &mut |at| inner.push(at));
-        let mut left = Left::IfCrossed;
+        let mut left = Left::IfInvolved;
         for at in &inner {
             if !self.of_place(table, fields, *at, part, over) {
                 left = Left::Always(part);
@@ -214,7 +225,9 @@ impl Clauses {
                     _ => None,
                 };
                 let first = self.predicates.len();
+                let clauses = self.list.len();
                 let is_said = self.alternatives(&table.conditions, at, part, false, false, here);
+                self.note_spelled(clauses, table, field);
                 let is_false_if_missing = self.predicates.iter().skip(first).all(|index| {
                     let predicate = table.conditions.predicates.get(*index as usize);
                     predicate.is_some_and(|predicate| missing(predicate) == Truth::False)
@@ -231,10 +244,19 @@ impl Clauses {
                     return false;
                 };
                 let Some(field) = joined(table, fields, over, place) else { return false };
-                self.of_one_value(&table.conditions, at, part, field)
+                let clauses = self.list.len();
+                let is_said = self.of_one_value(&table.conditions, at, part, field);
+                self.note_spelled(clauses, table, field);
+                is_said
             }
             _ => false,
         }
+    }
+
+    /// Says of the clauses from `first` on that they are of this field, a place within elements.
+    fn note_spelled(&mut self, first: usize, table: &RouteTable, field: FieldIndex) {
+        let is_spelled = table.fields.rows.get(field.0 as usize).is_some_and(|row| row.dots != 0);
+        self.list.iter_mut().skip(first).for_each(|clause| clause.spelled_within = is_spelled);
     }
 }
 

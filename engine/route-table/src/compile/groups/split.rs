@@ -114,7 +114,7 @@ impl Maker<'_> {
             let careful = row.is_some_and(|row| row.dead_letter_if_absent);
             self.groups.clauses.find(self.table, self.fields, root, &settled, careful);
             let clauses = &self.groups.clauses;
-            for clause in clauses.list().iter().filter(|clause| !clause.bars && clause.same_value.is_none()) {
+            for clause in clauses.list().iter().filter(|clause| clause.can_be_access()) {
                 let first = own.values.len();
                 let settles = if clause.is_whole_part { clause.part } else { UNSETTLED };
                 let attribute = own.attribute(clause.attribute);
