@@ -611,7 +611,7 @@ proptest! {
 
     #[test]
     fn a_table_of_patterns_about_elements_gives_what_their_conditions_say(
-        patterns in prop::collection::vec(naive_pattern::pattern_within_elements(), 3..20),
+        patterns in naive_pattern::patterns_within_elements(),
         payloads in prop::collection::vec(naive_pattern::event_of_elements(), 1..12),
     ) {
         check_table(&patterns, &payloads)?;

@@ -235,14 +235,17 @@ pub(crate) fn pattern_of_paths() -> impl Strategy<Value = Json> {
     })
 }
 
-/// A valid pattern about several places of the same element, with names that may be spelled with dots around and within it.
-pub(crate) fn pattern_within_elements() -> impl Strategy<Value = Json> {
-    let list =
-        || prop::collection::vec(prop::sample::select(vec!["1", "2"]).prop_map(|n| Json::Number(n.to_owned())), 1..2);
-    let place = (prop::sample::select(vec!["a", "b", "c.a", "c.b"]), list().prop_map(Json::Array));
-    let within = prop::collection::btree_map(place.0.prop_map(str::to_owned), place.1, 1..3);
-    (prop::sample::select(vec!["m", "m.n"]), within)
-        .prop_map(|(over, within)| Json::Object(vec![(over.to_owned(), Json::Object(within.into_iter().collect()))]))
+/// Valid patterns about a few places of the same element, with names that may be spelled with dots around and within it.
+pub(crate) fn patterns_within_elements() -> impl Strategy<Value = Vec<Json>> {
+    let places = prop::sample::subsequence(vec!["a", "b", "c.a", "c.b"], 1..5);
+    (places, prop::sample::select(vec!["m", "m.n"])).prop_flat_map(|(places, over)| {
+        let number = prop::sample::select(vec!["1", "2"]).prop_map(|n| Json::Array(vec![Json::Number(n.to_owned())]));
+        let place = prop::sample::select(places).prop_map(str::to_owned);
+        let within = prop::collection::btree_map(place, number, 1..3);
+        let pattern = within
+            .prop_map(move |within| Json::Object(vec![(over.to_owned(), Json::Object(within.into_iter().collect()))]));
+        prop::collection::vec(pattern, 3..12)
+    })
 }
 
 /// An event of the same names, in all spellings.
@@ -257,7 +260,7 @@ pub(crate) fn event_of_elements() -> impl Strategy<Value = Json> {
         let c = prop_oneof![4 => Just(None), 1 => number().prop_map(Some), 1 => several.prop_map(Some)];
         let inner = (prop::option::of(number()), prop::option::of(number()));
         let c = prop_oneof![1 => c, 1 => inner.prop_map(move |(a, b)| Some(object(vec![("a", a), ("b", b)])))];
-        let values = || prop::option::weighted(0.4, number());
+        let values = || prop::option::weighted(0.6, number());
         (values(), values(), values(), values(), c)
             .prop_map(move |(a, b, ca, cb, c)| object(vec![("a", a), ("b", b), ("c.a", ca), ("c.b", cb), ("c", c)]))
     };
