@@ -26,5 +26,6 @@ check: lint test ## Both
 
 bench: ## The benchmarks
 	cargo bench -p veltrix-route-table --bench route_table $(LOCKED)
+	cargo bench -p veltrix-route-table --bench update $(LOCKED)
 	cargo bench -p veltrix-route-table --bench values $(LOCKED)
 	cargo bench -p veltrix-engine --bench kafka_calls $(LOCKED)
