@@ -386,7 +386,7 @@ fn describe_slots(table: &mut RouteTable, scratch: &mut Scratch) {
         let Some(row) = table.slots.get(slot).copied() else { break };
         let Some(alike) = row.alike.and_then(|alike| table.slots.get(alike as usize)).copied() else { continue };
         if let Some(slot) = table.slots.get_mut(slot) {
-            *slot = Slot { alike: row.alike, routes_later: row.routes_later, unmatched: row.unmatched, ..alike };
+            *slot = Slot { alike: row.alike, first_route: row.first_route, unmatched: row.unmatched, ..alike };
         }
     }
 }

@@ -12,10 +12,14 @@ use crate::predicate::{ElementPlace, Literals, Predicate};
 use crate::table::Text;
 use std::ops::Range;
 
+/// What a condition, or a part of one, yields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Truth {
+pub enum Truth {
+    /// It does not hold.
     False = 0,
+    /// It holds.
     True = 1,
+    /// It can't be said: something that it is about is not there, or of another type.
     Absent = 2,
 }
 

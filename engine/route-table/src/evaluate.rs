@@ -102,11 +102,11 @@ pub(crate) struct Scope<'s> {
 }
 
 impl<'s> Scope<'s> {
-    fn outwards(&self, steps: u32) -> Option<&Scope<'s>> {
+    pub(crate) fn outwards(&self, steps: u32) -> Option<&Scope<'s>> {
         (0..steps).try_fold(self, |scope, _| scope.outer)
     }
 
-    fn payload(&self) -> &Scope<'s> {
+    pub(crate) fn payload(&self) -> &Scope<'s> {
         let mut scope = self;
         while let Some(outer) = scope.outer {
             scope = outer;
@@ -114,7 +114,7 @@ impl<'s> Scope<'s> {
         scope
     }
 
-    fn values<'v>(&'v self, fields: &'v Fields, field: FieldIndex) -> impl Iterator<Item = Found> + 'v {
+    pub(crate) fn values<'v>(&'v self, fields: &'v Fields, field: FieldIndex) -> impl Iterator<Item = Found> + 'v {
         let number = self.fields.binary_search(&field).map_or(u32::MAX, |number| number as u32);
         self.reader.values(fields, number)
     }
@@ -132,9 +132,20 @@ impl Evaluation<'_> {
     /// What the condition at `at` says of the event.
     #[inline]
     pub(crate) fn condition(&self, at: u32, readers: &mut [Reading], buffers: &mut Buffers) -> Truth {
-        let Some(node) = self.conditions.node(at) else { return Truth::False };
-        let NodeKind::Payload(plan) = node.kind else { return self.node(at, None, &mut [], buffers) };
-        let Some((reader, inner)) = readers.split_first_mut() else { return Truth::False };
+        let said = self.within_payload(at, readers, |at, scope, inner| self.node(at, scope, inner, buffers));
+        said.unwrap_or(Truth::False)
+    }
+
+    /// Reads what the condition at `at` asks of the payload, and goes on with its tree.
+    #[inline]
+    pub(crate) fn within_payload<R>(
+        &self,
+        at: u32,
+        readers: &mut [Reading],
+        then: impl FnOnce(u32, Option<&Scope<'_>>, &mut [Reading]) -> R,
+    ) -> Option<R> {
+        let NodeKind::Payload(plan) = self.conditions.node(at)?.kind else { return Some(then(at, None, &mut [])) };
+        let (reader, inner) = readers.split_first_mut()?;
         reader.read(self.fields, plan, self.facts.payload);
         let scope = Scope {
             bytes: self.facts.payload.bytes,
@@ -143,7 +154,7 @@ impl Evaluation<'_> {
             element: None,
             outer: None,
         };
-        self.node(at + 1, Some(&scope), inner, buffers)
+        Some(then(at + 1, Some(&scope), inner))
     }
 
     /// What the node at `at` says, when the fields of its tree were read.
@@ -188,18 +199,26 @@ impl Evaluation<'_> {
         buffers: &mut Buffers,
     ) -> Truth {
         let mut result = None;
-        let mut each = |element: Found, bytes: &[u8]| {
+        let nothing = self.elements(any, scope, &mut |element, bytes| {
             if result != Some(Truth::True) {
-                let truth = self.of_element(condition, any, (element, bytes), scope, inner, buffers);
-                result = Some(result.unwrap_or(Truth::False).or(truth));
+                let said = self.within_element(any, (element, bytes), scope, inner, |scope, inner| {
+                    self.node(condition, Some(scope), inner, buffers)
+                });
+                result = Some(result.unwrap_or(Truth::False).or(said.unwrap_or(Truth::False)));
             }
-        };
+        });
+        result.unwrap_or(nothing)
+    }
+
+    /// Goes over the elements of an `any_element`, and says what it yields if there are none.
+    #[inline]
+    pub(crate) fn elements(&self, any: &AnyElement, scope: &Scope<'_>, each: &mut impl FnMut(Found, &[u8])) -> Truth {
         let mut is_of_other_type = false;
         let mut is_empty = false;
         let mut over_value =
             |value: Found, (home, bytes): (&Scope<'_>, &[u8]), through_arrays: bool| match (value.kind, through_arrays)
             {
-                (Kind::Array, true) => flatten(value.of(bytes), 0, &mut each),
+                (Kind::Array, true) => flatten(value.of(bytes), 0, each),
                 (Kind::Array, false) => {
                     is_empty = true;
                     let array = value.of(bytes);
@@ -232,24 +251,24 @@ impl Evaluation<'_> {
                 }
             }
         }
-        match result {
-            Some(truth) => truth,
-            None if is_of_other_type => any.on_other_type,
-            None if is_empty => Truth::False,
-            None => any.on_missing,
+        match (is_of_other_type, is_empty) {
+            (true, _) => any.on_other_type,
+            (false, true) => Truth::False,
+            (false, false) => any.on_missing,
         }
     }
 
-    fn of_element(
+    /// Reads what an `any_element` asks of one element, and goes on with its condition.
+    #[inline]
+    pub(crate) fn within_element<R>(
         &self,
-        condition: u32,
         any: &AnyElement,
         element: (Found, &[u8]),
         outer: &Scope<'_>,
         inner: &mut [Reading],
-        buffers: &mut Buffers,
-    ) -> Truth {
-        let Some((reader, inner)) = inner.split_first_mut() else { return Truth::False };
+        then: impl FnOnce(&Scope<'_>, &mut [Reading]) -> R,
+    ) -> Option<R> {
+        let (reader, inner) = inner.split_first_mut()?;
         let content = Content::of_element(&element.0, element.1);
         let mut fields: &[FieldIndex] = &[];
         if let Some(plan) = any.plan {
@@ -257,7 +276,7 @@ impl Evaluation<'_> {
             fields = self.fields.of_plan(plan);
         }
         let scope = Scope { bytes: content.bytes, reader, fields, element: Some(element), outer: Some(outer) };
-        self.node(condition, Some(&scope), inner, buffers)
+        Some(then(&scope, inner))
     }
 
     fn predicate(&self, index: u32, scope: Option<&Scope<'_>>, buffers: &mut Buffers) -> Truth {
@@ -373,7 +392,7 @@ impl Evaluation<'_> {
 const NESTING_MAX: usize = 256;
 
 /// All elements of an array; those of arrays within it stand for these.
-fn flatten(array: &[u8], depth: usize, each: &mut impl FnMut(Found, &[u8])) {
+pub(crate) fn flatten(array: &[u8], depth: usize, each: &mut impl FnMut(Found, &[u8])) {
     for element in json::elements(array) {
         match element.kind {
             Kind::Array if depth < NESTING_MAX => flatten(element.of(array), depth + 1, each),

@@ -146,6 +146,13 @@ impl Groups {
             + self.bits.capacity() * size_of::<u64>()
     }
 
+    /// The routes of a group that stand in it, and the ways to those that are filed under values.
+    pub(crate) fn parts_of(&self, group: u32) -> Option<(&[Member], &[Access])> {
+        let group = self.rows.get(group as usize)?;
+        let members = self.members.get(range(group.first_member, group.members))?;
+        Some((members, self.accesses.get(range(group.first_access, group.accesses))?))
+    }
+
     fn row(&self, at: u32) -> &[u64] {
         self.bits.get(at as usize..).unwrap_or_default()
     }

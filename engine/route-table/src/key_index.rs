@@ -205,6 +205,15 @@ impl KeyIndex {
         (head, self.overflow.get(at..at + len - INLINE_OF_LONG).unwrap_or_default())
     }
 
+    /// All keys and what they lead to, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Vec<u8>, Payload)> {
+        let kept = self.entries.iter().filter(|entry| entry.len != VACANT);
+        kept.map(|entry| {
+            let (head, tail) = self.text_of(entry);
+            (entry.space, [head, tail].concat(), entry.payload)
+        })
+    }
+
     #[inline]
     fn home(&self, hash: u64) -> usize {
         // Takes the upper bits of the hash as a fraction of the length; the entry keeps the lower ones for comparison.
@@ -252,6 +261,8 @@ mod tests {
                 index.reseed();
             }
             let expected: HashMap<_, _> = keys;
+            let all = index.iter().map(|(space, text, payload)| ((space, String::from_utf8(text).unwrap()), payload));
+            prop_assert_eq!(all.collect::<HashMap<_, _>>(), expected.clone());
             for (space, text) in expected.keys().chain(&others) {
                 index.prefetch(*space, text.as_bytes());
                 prop_assert_eq!(index.get(*space, text.as_bytes()), expected.get(&(*space, text.clone())).copied());

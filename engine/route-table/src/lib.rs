@@ -58,13 +58,16 @@ mod compile;
 mod condition;
 mod content;
 mod decode;
+mod decompile;
 mod deliveries;
 mod evaluate;
 mod event;
 pub mod event_pattern;
 mod exclusive;
+mod explain;
 mod fault;
 mod fields;
+mod filed;
 mod found;
 mod group;
 // Public for their benchmarks and fuzz targets only, and no part of what the crate promises.
@@ -88,11 +91,17 @@ mod version;
 mod wire;
 
 pub use compile::{Compiler, compile};
+pub use condition::Truth;
 pub use deliveries::{Deliveries, Delivery, Matches, Verdict};
 pub use event::{Event, Value};
+pub use explain::{
+    Actual, ActualValue, Because, Cause, DeliveryExplanation, Explanation, NoFields, Outcome, RouteExplanation,
+    TenantFound, ValueKind,
+};
 pub use fault::{Fault, Reason, Refused, WireFault};
+pub use filed::RouteTypes;
 pub use limits::Usage;
 pub use protobuf::BadDescriptors;
 pub use source::Unreadable;
-pub use table::{Destination, DestinationIndex, RouteIndex, RouteTable, Unmatched};
+pub use table::{Destination, DestinationIndex, RouteIndex, RouteTable, Unmatched, Written};
 pub use version::RouteMapVersion;

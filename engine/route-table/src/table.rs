@@ -16,6 +16,7 @@ use crate::key_index::{KeyIndex, Payload};
 use crate::limits::Usage;
 use crate::protobuf::check::Schema;
 use crate::source::{Envelope, Opener, Origin, SourceRule, Unreadable};
+use std::ops::Range;
 
 /// A compiled RouteMap. Made by [`Compiler::compile`](crate::Compiler::compile).
 #[derive(Debug)]
@@ -79,8 +80,26 @@ pub(crate) struct DestinationRow {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RouteRow {
     pub(crate) id: Text,
+    /// The whole of it; a group's members know only what their looks leave of it.
+    pub(crate) condition: ConditionIndex,
+    pub(crate) written: Written,
     /// What to do when the condition is absent.
     pub(crate) dead_letter_if_absent: bool,
+    /// Stands under no type then.
+    pub(crate) disabled: bool,
+}
+
+/// How the author of a route wrote its condition, so that it can be spoken of in their words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Written {
+    /// As a tree of messages, or not at all.
+    #[default]
+    Tree,
+    /// As CEL.
+    Cel,
+    /// As an EventBridge event pattern.
+    EventPattern,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,8 +120,8 @@ pub(crate) struct Slot {
     pub(crate) unmatched: Option<Unmatched>,
     /// The slot whose keys and candidates this one has, since its routes say the same.
     pub(crate) alike: Option<u32>,
-    /// So much later than theirs its own routes come in the order of the map.
-    pub(crate) routes_later: u32,
+    /// Where its own routes begin in the order of the map; they end where those of the next slot begin.
+    pub(crate) first_route: RouteIndex,
 }
 
 /// How long some prefixes of a slot are, and the byte that ends them: `hunt.clue.` is looked up only for types that have a `.`
@@ -152,6 +171,24 @@ impl Candidate {
     pub(crate) fn payload_of_group(group: GroupIndex) -> Payload {
         [group.0, 0, Candidate::GROUP]
     }
+
+    /// What such a payload stands for.
+    #[inline]
+    pub(crate) fn lead_of([first, second, third]: Payload) -> Lead {
+        match third {
+            Candidate::MANY => Lead::Many(range(first, second)),
+            Candidate::GROUP => Lead::Group(GroupIndex(first)),
+            fan_out => Lead::One(Candidate { route: RouteIndex(first), condition: ConditionIndex(second), fan_out }),
+        }
+    }
+}
+
+/// What a key of the index leads to.
+pub(crate) enum Lead {
+    One(Candidate),
+    /// A run of the table's candidates.
+    Many(Range<usize>),
+    Group(GroupIndex),
 }
 
 /// Whether a key of the index is a whole type or a prefix; part of the key's space.
@@ -177,7 +214,7 @@ impl DestinationIndex {
 }
 
 /// Place of a route in one table, in the order of the map; meaningless in any other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteIndex(pub(crate) u32);
 
 impl RouteIndex {
@@ -294,41 +331,59 @@ impl RouteTable {
     /// Puts a tenant's own routes in the place of those that were asked, which are of a tenant that has the same ones.
     #[cold]
     fn move_routes<'r>(&self, routes: impl Iterator<Item = &'r mut RouteIndex>, slot: &Slot) {
+        let later = self.routes_later(slot);
         for route in routes.filter(|route| **route >= self.first_of_tenants) {
-            route.0 += slot.routes_later;
+            route.0 += later;
         }
+    }
+
+    /// How much later than the routes that were compiled for it a slot's own ones come in the order of the map.
+    pub(crate) fn routes_later(&self, slot: &Slot) -> u32 {
+        let compiled = slot.alike.and_then(|alike| self.slots.get(alike as usize)).unwrap_or(slot);
+        slot.first_route.0.saturating_sub(compiled.first_route.0)
     }
 
     /// Asks all routes that may want `event`. Returns the slot of its tenant; 0 if the map names none such.
     #[inline]
     fn ask<E: Event>(&self, event: &E, memory: &mut Memory, out: &mut dyn Sink) -> Result<u32, Unreadable> {
-        let Some(rule) = self.source_rule(event.topic()) else { return Ok(0) };
+        self.with_facts(event, memory, |facts, work| self.ask_slots(facts, work, out)).map(Option::unwrap_or_default)
+    }
+
+    /// Finds out what must be known of `event` before its routes are asked, and goes on with it. `None`: the map has no rule for its topic.
+    #[inline]
+    pub(crate) fn with_facts<E: Event, R>(
+        &self,
+        event: &E,
+        memory: &mut Memory,
+        then: impl FnOnce(&Facts<'_>, Work<'_>) -> R,
+    ) -> Result<Option<R>, Unreadable> {
+        let Some(rule) = self.source_rule(event.topic()) else { return Ok(None) };
         if !rule.is_plain() {
-            return self.ask_opened(event, rule, memory, out);
+            return self.with_opened(event, rule, memory, then).map(Some);
         }
         let event_type = type_of(rule.event_type.of(&self.texts, event))?;
         let payload = Content::json(event.payload().unwrap_or_default());
         let facts = Facts { event, event_type, payload, tenant: TenantOf::Origin(rule.tenant) };
         let (_, work) = memory.all();
-        Ok(self.ask_slots(&facts, work, out))
+        Ok(Some(then(&facts, work)))
     }
 
     /// The same of an event that must be opened first.
     #[inline(never)]
-    fn ask_opened<E: Event>(
+    fn with_opened<E: Event, R>(
         &self,
         event: &E,
         rule: &SourceRule,
         memory: &mut Memory,
-        out: &mut dyn Sink,
-    ) -> Result<u32, Unreadable> {
+        then: impl FnOnce(&Facts<'_>, Work<'_>) -> R,
+    ) -> Result<R, Unreadable> {
         let RouteTable { fields, texts, envelope, schema, .. } = self;
         let (opening, work) = memory.all();
         let opened = opening.open(Opener { fields, texts, envelope, schema }, rule, event)?;
         let event_type = type_of(opened.event_type(texts, rule.event_type))?;
         let tenant = opened.tenant().map_or(TenantOf::Origin(rule.tenant), TenantOf::Found);
         let facts = Facts { event: &opened, event_type, payload: opened.payload, tenant };
-        Ok(self.ask_slots(&facts, work, out))
+        Ok(then(&facts, work))
     }
 
     #[inline]
@@ -347,7 +402,7 @@ impl RouteTable {
 
     /// The slot of a tenant, if the map names it.
     #[inline]
-    fn slot_of_tenant(&self, tenant: Value<'_>) -> Option<u32> {
+    pub(crate) fn slot_of_tenant(&self, tenant: Value<'_>) -> Option<u32> {
         self.slot_by_tenant.get(0, tenant.bytes()?).map(|[slot, ..]| slot)
     }
 
@@ -378,18 +433,14 @@ impl RouteTable {
     /// Decides what a key of the index leads to.
     #[inline]
     pub(crate) fn consider(&self, found: Payload, evaluation: &Evaluation<'_>, mut work: Work<'_>, out: &mut dyn Sink) {
-        let [first, second, third] = found;
-        match third {
-            Candidate::MANY => {
-                for candidate in self.candidates.get(range(first, second)).unwrap_or_default() {
+        match Candidate::lead_of(found) {
+            Lead::Many(run) => {
+                for candidate in self.candidates.get(run).unwrap_or_default() {
                     self.decide(*candidate, evaluation, work.again(), out);
                 }
             }
-            Candidate::GROUP => self.decide_group(GroupIndex(first), evaluation, work, out),
-            fan_out => {
-                let (route, condition) = (RouteIndex(first), ConditionIndex(second));
-                self.decide(Candidate { route, condition, fan_out }, evaluation, work, out);
-            }
+            Lead::Group(group) => self.decide_group(group, evaluation, work, out),
+            Lead::One(candidate) => self.decide(candidate, evaluation, work, out),
         }
     }
 
@@ -404,7 +455,7 @@ impl RouteTable {
 
     /// The rule of a topic; the first one is that of topics which the map does not name.
     #[inline]
-    fn source_rule(&self, topic: &str) -> Option<&SourceRule> {
+    pub(crate) fn source_rule(&self, topic: &str) -> Option<&SourceRule> {
         if self.source_by_topic.is_empty() {
             return self.sources.first();
         }
@@ -426,6 +477,11 @@ impl RouteTable {
     /// All destinations, in the order of the map and of [`DestinationIndex::get`].
     pub fn destinations(&self) -> impl ExactSizeIterator<Item = Destination<'_>> {
         self.destinations.iter().map(|row| Destination { id: row.id.of(&self.texts), topic: row.topic.of(&self.texts) })
+    }
+
+    /// The route at a place among those of the map; `None` if it has not so many.
+    pub fn route_index(&self, place: usize) -> Option<RouteIndex> {
+        (place < self.routes.len()).then_some(RouteIndex(place as u32))
     }
 
     /// The id of a route of this table; empty for an index of a larger table.

@@ -9,8 +9,8 @@ use super::scope::Scope;
 use super::timestamp::Timestamp;
 use crate::limits;
 use veltrix_proto::v1::{
-    AnyElement, Condition, Element, Field, Literal, OnMissing, OnOtherType, Predicate, Range, RecordPart, ValueType,
-    any_element, condition, literal, predicate, range,
+    AnyElement, Condition, Conditions, Element, Field, Literal, OnMissing, OnOtherType, Predicate, Range, RecordPart,
+    ValueType, any_element, condition, literal, predicate, range,
 };
 
 /// A condition in CEL, or as near to it as can be. What [`parse`](super::parse) has made is read as the same condition again.
@@ -21,6 +21,79 @@ pub fn render(condition: &Condition) -> String {
             format!("{text} @not_cel")
         }
         _ => text,
+    }
+}
+
+/// A part of a condition in words, as [`render`] says them. It stands within so many `any_element`s.
+pub(crate) fn part(condition: &Condition, within: usize) -> String {
+    rendered(condition, Around { variables: within, depth: 0 }).text
+}
+
+/// A condition that differs from `condition` only in what it says of values that are missing or of another type: it says what CEL does, so
+/// that it can be rendered without notes. Nor does it say whether places go through arrays.
+pub(crate) fn plain(condition: &Condition) -> Condition {
+    let all = |parts: &Conditions| Conditions { conditions: parts.conditions.iter().map(plain).collect() };
+    let kind = condition.kind.as_ref().map(|kind| match kind {
+        condition::Kind::All(parts) => condition::Kind::All(all(parts)),
+        condition::Kind::Any(parts) => condition::Kind::Any(all(parts)),
+        condition::Kind::Not(inner) => condition::Kind::Not(Box::new(plain(inner))),
+        condition::Kind::AnyElement(any) => condition::Kind::AnyElement(Box::new(AnyElement {
+            over: any.over.clone().map(|over| match over {
+                any_element::Over::Field(field) => any_element::Over::Field(Field { through_arrays: false, ..field }),
+                any_element::Over::Element(element) => {
+                    any_element::Over::Element(Element { through_arrays: false, ..element })
+                }
+            }),
+            condition: any.condition.as_deref().map(|condition| Box::new(plain(condition))),
+            on_missing: OnMissing::Absent.into(),
+            on_other_type: OnOtherType::Absent.into(),
+        })),
+        condition::Kind::Predicate(predicate) => {
+            let (on_missing, on_other_type) = match &predicate.test {
+                Some(predicate::Test::Exists(_)) => (OnMissing::Unspecified, OnOtherType::Unspecified),
+                Some(predicate::Test::Types(_)) => (OnMissing::Absent, OnOtherType::Unspecified),
+                Some(predicate::Test::Equals(_) | predicate::Test::In(_)) => {
+                    (OnMissing::Absent, other_type_of_equality(predicate))
+                }
+                _ => (OnMissing::Absent, OnOtherType::Absent),
+            };
+            condition::Kind::Predicate(Predicate {
+                attribute: predicate.attribute.clone().map(without_arrays),
+                on_missing: on_missing.into(),
+                on_other_type: on_other_type.into(),
+                ..predicate.clone()
+            })
+        }
+        text => text.clone(),
+    });
+    Condition { kind }
+}
+
+fn without_arrays(attribute: predicate::Attribute) -> predicate::Attribute {
+    match attribute {
+        predicate::Attribute::Field(field) => predicate::Attribute::Field(Field { through_arrays: false, ..field }),
+        predicate::Attribute::Element(place) => {
+            predicate::Attribute::Element(Element { through_arrays: false, ..place })
+        }
+        outside => outside,
+    }
+}
+
+/// What a predicate is about, in words.
+pub(crate) fn place_of(predicate: &Predicate, within: usize) -> String {
+    let attribute = predicate.attribute.clone().map(without_arrays);
+    place(&Predicate { attribute, ..Predicate::default() }, Around { variables: within, depth: 0 })
+}
+
+/// What an `any_element` goes over, in words.
+pub(crate) fn over_of(any: &AnyElement, within: usize) -> String {
+    let around = Around { variables: within, depth: 0 };
+    match &any.over {
+        None => "@unset".to_owned(),
+        Some(any_element::Over::Field(field)) => field_path(&Field { through_arrays: false, ..field.clone() }),
+        Some(any_element::Over::Element(element)) => {
+            element_path(&Element { through_arrays: false, ..element.clone() }, around)
+        }
     }
 }
 
@@ -373,7 +446,7 @@ fn number(written: &str) -> String {
 }
 
 /// A text between quotes.
-fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('\'');
     for character in text.chars() {

@@ -58,19 +58,6 @@ impl Decoder<'_> {
             self.table.routes.push(RouteRow { id, ..row });
         }
     }
-
-    /// Lets a slot have the routes of another one. Returns how much later its own routes come in the order of the map.
-    pub(super) fn share_slot(&mut self, slot: u32, alike: u32) -> u32 {
-        let begins = |slot: u32| {
-            let begin = self.scratch.tenant_routes.get((slot as usize).saturating_sub(1));
-            begin.map_or(0, |route| route.0)
-        };
-        let later = begins(slot) - begins(alike).min(begins(slot));
-        if let Some(row) = self.table.slots.get_mut(slot as usize) {
-            (row.alike, row.routes_later) = (Some(alike), later);
-        }
-        later
-    }
 }
 
 /// A hash of all that a tenant's routes say but their ids; `None` if it has none, or nothing that can be read.

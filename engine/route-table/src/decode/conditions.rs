@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use crate::fields::{FieldIndex, PlanIndex};
 use crate::limits;
 use crate::predicate::{Attribute, ElementPlace};
+use crate::table::Written;
 use crate::wire::{Field, Reader};
 use crate::{cel, event_pattern};
 use prost::Message as _;
@@ -32,8 +33,14 @@ struct AnyElementFields<'a> {
 }
 
 impl Decoder<'_> {
-    /// Reads a route's condition.
-    pub(super) fn when(&mut self, when: Reader<'_>) -> ConditionIndex {
+    /// Reads a route's condition, and says how it was written.
+    pub(super) fn when(&mut self, when: Reader<'_>) -> (ConditionIndex, Written) {
+        let mut first = when;
+        let written = match first.next() {
+            Some(Ok(Field { number: 6, .. })) => Written::Cel,
+            Some(Ok(Field { number: 7, .. })) => Written::EventPattern,
+            _ => Written::Tree,
+        };
         self.condition_nodes = 0;
         let root = self.table.conditions.nodes.len();
         self.condition(when, 1);
@@ -48,7 +55,7 @@ impl Decoder<'_> {
             first.iter_mut().skip(root).for_each(|node| node.end = end);
         }
         self.places(root);
-        ConditionIndex(root as u32)
+        (ConditionIndex(root as u32), written)
     }
 
     /// Reads a tree. Every call leaves one whole subtree, or has the map refused.

@@ -22,7 +22,7 @@ use crate::fault::Fault;
 use crate::key_index;
 use crate::limits;
 use crate::table::{
-    Candidate, DestinationRow, FanOut, KeyKind, RouteIndex, RouteRow, RouteTable, Slot, Text, Unmatched, space,
+    Candidate, DestinationRow, FanOut, KeyKind, RouteIndex, RouteRow, RouteTable, Slot, Text, Unmatched, Written, space,
 };
 use crate::wire::{Field, Reader};
 use fields::routes_of;
@@ -227,7 +227,10 @@ impl<'c> Decoder<'c> {
         self.scratch.tenant_routes.push(RouteIndex(first_route));
         let hash = alike::hash_of_routes(tenant);
         let alike = hash.and_then(|hash| self.slot_alike(tenant, hash));
-        let later = alike.map(|alike| self.share_slot(slot, alike));
+        if let Some(row) = self.table.slots.get_mut(slot as usize) {
+            (row.alike, row.first_route) = (alike, RouteIndex(first_route));
+        }
+        let later = alike.map(|_| self.table.slots.get(slot as usize).map_or(0, |row| self.table.routes_later(row)));
         self.each_field(tenant, |this, field| match field.number {
             1 => this.text("id", &mut id, field),
             2 => {
@@ -316,7 +319,11 @@ impl<'c> Decoder<'c> {
         }
         let mut condition = ConditionIndex::ALWAYS;
         if let Some(when) = fields.when {
-            condition = self.within("when", None, |this| this.when(when));
+            let written;
+            (condition, written) = self.within("when", None, |this| this.when(when));
+            if let Some(row) = self.table.routes.last_mut() {
+                (row.condition, row.written) = (condition, written);
+            }
         }
         let candidate = Candidate { route, condition, fan_out };
         let filed = (self.scratch.postings.len(), self.scratch.any.len());
@@ -341,7 +348,9 @@ impl<'c> Decoder<'c> {
                 false
             }
         };
-        let row = RouteRow { id: self.keep(id), dead_letter_if_absent };
+        let (condition, written) = (ConditionIndex::ALWAYS, Written::Tree);
+        let disabled = fields.disabled == Some(true);
+        let row = RouteRow { id: self.keep(id), condition, written, dead_letter_if_absent, disabled };
         self.table.routes.push(row);
     }
 

@@ -32,11 +32,14 @@ mod error;
 mod json;
 mod number;
 mod operators;
+mod render;
 mod terms;
 mod tree;
 mod wildcard;
 
 pub use error::{PatternError, Rendered};
+pub(crate) use json::quoted;
+pub(crate) use render::{at_path, leaf};
 
 use error::Fault;
 use veltrix_proto::v1::Condition;

@@ -170,6 +170,20 @@ impl CidrSet {
         Some(self.contains_address(parse_address(text)?, ranges))
     }
 
+    /// The fewest blocks that are this set.
+    pub fn blocks(&self, ranges: &CidrRanges) -> Vec<String> {
+        let mut blocks = Vec::new();
+        for span in ranges.v4.get(range(self.v4_first, self.v4_count)).unwrap_or_default() {
+            cover(span.first.into(), span.last.into(), 32, |first, bits| {
+                blocks.push(format!("{}/{bits}", Ipv4Addr::from(first as u32)));
+            });
+        }
+        for span in ranges.v6.get(range(self.v6_first, self.v6_count)).unwrap_or_default() {
+            cover(span.first, span.last, 128, |first, bits| blocks.push(format!("{}/{bits}", Ipv6Addr::from(first))));
+        }
+        blocks
+    }
+
     /// The same for an address that was [read](parse_address) already.
     #[inline]
     pub fn contains_address(&self, address: IpAddr, ranges: &CidrRanges) -> bool {
@@ -180,6 +194,24 @@ impl CidrSet {
             IpAddr::V6(address) => {
                 within(ranges.v6.get(range(self.v6_first, self.v6_count)).unwrap_or_default(), address.into())
             }
+        }
+    }
+}
+
+/// Tells the largest blocks that make up the addresses from `first` to `last`, of `width` bits each.
+fn cover(mut first: u128, last: u128, width: u32, mut each: impl FnMut(u128, u32)) {
+    loop {
+        // As many addresses as the first one has zeros behind, if that does not go beyond the last one.
+        let aligned = first.trailing_zeros().min(width);
+        let fitting = match (last - first).checked_add(1) {
+            Some(left) => left.ilog2(),
+            None => 128,
+        };
+        let free = aligned.min(fitting);
+        each(first, width - free);
+        match 1u128.checked_shl(free).and_then(|count| first.checked_add(count)) {
+            Some(next) if next <= last => first = next,
+            _ => return,
         }
     }
 }
@@ -282,6 +314,29 @@ mod tests {
             let address: Result<IpAddr, _> = text.parse();
             let expected = address.map(|address| blocks.iter().any(|block| reference(block, address)));
             assert_eq!(set.contains(text.as_bytes(), &ranges), expected.ok(), "{text} in {blocks:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_is_told_in_the_fewest_blocks() {
+        for (blocks, told) in [
+            (&["10.0.0.0/8"][..], &["10.0.0.0/8"][..]),
+            (&["10.0.0.0/9", "10.128.0.0/9"], &["10.0.0.0/8"]),
+            (&["10.0.0.1", "10.0.0.2", "10.0.0.3"], &["10.0.0.1/32", "10.0.0.2/31"]),
+            (&["0.0.0.0/0", "::/0"], &["0.0.0.0/0", "::/0"]),
+            (
+                &["255.255.255.255", "ffff::/16", "::ffff:10.0.0.0/104"],
+                &["10.0.0.0/8", "255.255.255.255/32", "ffff::/16"],
+            ),
+            (&["::/128", "::1"], &["::/127"]),
+            (&["::fffe:0:0/95"], &["::fffe:0:0/95"]),
+        ] {
+            let mut ranges = CidrRanges::default();
+            let parse = |blocks: &[&str]| blocks.iter().map(|block| Block::parse(block).unwrap()).collect::<Vec<_>>();
+            let set = ranges.add(parse(blocks)).unwrap();
+            assert_eq!(set.blocks(&ranges), told);
+            let again = ranges.add(parse(told)).unwrap();
+            assert_eq!(again.blocks(&ranges), told);
         }
     }
 

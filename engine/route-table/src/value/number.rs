@@ -176,6 +176,36 @@ impl Ord for Number<'_> {
     }
 }
 
+/// As JSON writes it, with as few characters as people need: `1e400`, but `1000`; the same number when it is read again.
+impl std::fmt::Display for Number<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.head.rank == 0 {
+            return f.write_str("0");
+        }
+        let negative = self.head.rank < 0;
+        let exponent = self.head.rank.abs() - EXPONENT_BIAS;
+        let head = if negative { !self.head.digits } else { self.head.digits };
+        let mut digits = head.to_string();
+        digits.extend(self.tail.iter().filter(|byte| **byte != b'.').map(|byte| char::from(*byte)));
+        let digits = digits.trim_end_matches('0');
+        f.write_str(if negative { "-" } else { "" })?;
+        let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
+        match exponent {
+            1..=21 => match digits.split_at_checked(exponent as usize) {
+                Some((whole, "")) => f.write_str(whole),
+                Some((whole, fraction)) => write!(f, "{whole}.{fraction}"),
+                None => write!(f, "{digits}{}", zeros(exponent - digits.len() as i64)),
+            },
+            -5..=0 => write!(f, "0.{}{digits}", zeros(-exponent)),
+            _ => match digits.split_at_checked(1) {
+                Some((first, "")) => write!(f, "{first}e{}", exponent - 1),
+                Some((first, rest)) => write!(f, "{first}.{rest}e{}", exponent - 1),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
 impl PartialOrd for Number<'_> {
     #[inline]
     fn partial_cmp(&self, other: &Number<'_>) -> Option<Ordering> {

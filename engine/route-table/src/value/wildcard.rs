@@ -130,6 +130,25 @@ impl Wildcard {
         true
     }
 
+    /// The pattern, as people write it; several stars beside each other are one.
+    pub fn pattern(&self, texts: &str, needles: &[Needle]) -> String {
+        let mut pattern = String::new();
+        let mut push = |place: Text| {
+            for letter in place.of(texts).chars() {
+                pattern.extend(matches!(letter, '*' | '\\').then_some('\\'));
+                pattern.push(letter);
+            }
+            pattern.push('*');
+        };
+        push(self.head.place());
+        if self.stars {
+            let between = needles.get(range(self.first, self.count)).unwrap_or_default();
+            between.iter().map(Needle::place).chain([self.tail.place()]).for_each(push);
+        }
+        pattern.pop();
+        pattern
+    }
+
     /// The texts that every value of this shape holds. Some may be empty.
     pub(super) fn parts<'t>(&self, texts: &'t str, needles: &'t [Needle]) -> impl Iterator<Item = &'t [u8]> {
         let between = needles.get(range(self.first, self.count)).unwrap_or_default();
@@ -171,6 +190,17 @@ pub(super) mod tests {
         let value = Excerpt::of(value_folded.as_bytes());
         assert_eq!(folded.matches(&value, &texts, &needles), expected, "{pattern} and {value_folded}");
         answer
+    }
+
+    #[test]
+    fn a_pattern_is_told_as_it_was_written_but_for_stars_beside_each_other() {
+        let (mut texts, mut needles) = (String::new(), Vec::new());
+        for pattern in ["", "a", "*", "a*", "*a", "a*b", "*a*b*", r"a\*b\\*c*d", "ab*ab"] {
+            let wildcard = Wildcard::compile(pattern, false, &mut texts, &mut needles).unwrap();
+            assert_eq!(wildcard.pattern(&texts, &needles), pattern);
+        }
+        let wildcard = Wildcard::compile("a***B", true, &mut texts, &mut needles).unwrap();
+        assert_eq!(wildcard.pattern(&texts, &needles), "a*b");
     }
 
     #[test]

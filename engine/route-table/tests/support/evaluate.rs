@@ -87,6 +87,22 @@ pub(crate) fn evaluate(condition: &Condition, record: &Record) -> Truth {
     Scope { record, elements: Vec::new() }.condition(condition)
 }
 
+/// The same of a part that stands within `any_element`s, at these elements, outermost first.
+pub(crate) fn evaluate_within(condition: &Condition, record: &Record, elements: &[&Json]) -> Truth {
+    Scope { record, elements: elements.to_vec() }.condition(condition)
+}
+
+/// The elements that an `any_element` goes over, itself at these elements.
+pub(crate) fn elements_of<'a>(any_element: &AnyElement, record: &'a Record, elements: &[&'a Json]) -> Vec<&'a Json> {
+    Scope { record, elements: elements.to_vec() }.elements_of(any_element).1
+}
+
+/// How many values a predicate finds, at these elements.
+pub(crate) fn values_of(predicate: &Predicate, record: &Record, elements: &[&Json]) -> usize {
+    let scope = Scope { record, elements: elements.to_vec() };
+    scope.attribute(predicate.attribute.as_ref().expect("a predicate has an attribute")).len()
+}
+
 /// One value that an attribute has.
 #[derive(Clone, Debug, PartialEq)]
 enum Value<'a> {
@@ -157,21 +173,10 @@ impl<'a> Scope<'a> {
     }
 
     fn any_element(&mut self, any_element: &AnyElement) -> Truth {
-        let on_missing = on_missing(any_element.on_missing);
-        let on_other_type = on_other_type(any_element.on_other_type);
-        let (values, through) = match any_element.over.as_ref().expect("an any_element is over something") {
-            any_element::Over::Field(field) => (self.field(field), field.through_arrays),
-            any_element::Over::Element(element) => (self.element(element), element.through_arrays),
-        };
-        // "What it means when there is no value at all."
-        let Some(first) = values.first() else { return on_missing };
-        // "Not for a `field` that goes through arrays, where a lone value is an element."
-        let elements = match first {
-            _ if through => values,
-            Json::Array(elements) => elements.iter().collect(),
-            // "What it means when the value is no array, or null."
-            _ => return on_other_type,
-        };
+        let (nothing, elements) = self.elements_of(any_element);
+        if let Some(truth) = nothing {
+            return truth;
+        }
         let condition = any_element.condition.as_deref().expect("an any_element has a condition");
         // "True if the condition is true of one element; else absent if it is absent for one; else false."
         let truth_of = |element| {
@@ -181,6 +186,23 @@ impl<'a> Scope<'a> {
             truth
         };
         any(elements.into_iter().map(truth_of).collect())
+    }
+
+    /// What it yields if there is nothing to go over, and what there is to go over.
+    fn elements_of(&self, any_element: &AnyElement) -> (Option<Truth>, Vec<&'a Json>) {
+        let (values, through) = match any_element.over.as_ref().expect("an any_element is over something") {
+            any_element::Over::Field(field) => (self.field(field), field.through_arrays),
+            any_element::Over::Element(element) => (self.element(element), element.through_arrays),
+        };
+        // "What it means when there is no value at all."
+        let Some(first) = values.first() else { return (Some(on_missing(any_element.on_missing)), vec![]) };
+        // "Not for a `field` that goes through arrays, where a lone value is an element."
+        match first {
+            _ if through => (None, values),
+            Json::Array(elements) => (None, elements.iter().collect()),
+            // "What it means when the value is no array, or null."
+            _ => (Some(on_other_type(any_element.on_other_type)), vec![]),
+        }
     }
 
     fn predicate(&self, predicate: &Predicate) -> Truth {

@@ -3,12 +3,16 @@
 //! The reference reads the RouteMap message itself, route by route, with the words of `route_map.proto` beside every line. It shares
 //! no code with the table.
 
+#![allow(dead_code, reason = "each test crate that includes this file uses a part of it")]
+
 #[path = "evaluate.rs"]
 pub(crate) mod evaluate;
 mod generate;
 
 use evaluate::json::Json;
-use evaluate::{Given, Record, Truth, evaluate as truth_of};
+use evaluate::{Given, evaluate as truth_of};
+pub(crate) use evaluate::{Record, Truth};
+#[allow(unused_imports, reason = "likewise")]
 pub(crate) use generate::{event, many_routes, route_map};
 use std::collections::BTreeMap;
 use veltrix_proto::v1::{Origin, RecordPart, Route, RouteMap, Validation, origin, payload, unmatched};
@@ -89,13 +93,49 @@ fn is_asked(decided: &[(&Route, Truth)], at: usize) -> bool {
 }
 
 pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
+    let Some((record, truths)) = truths(map, event) else { return Expected::Unreadable };
+    let mut deliveries: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut undecided = None;
+    let (of_all, of_tenant) = truths.split_at(map.routes.len());
+    for met in [of_all, of_tenant] {
+        let decided: Vec<(&Route, Truth)> = met.iter().filter_map(|(route, truth)| Some((*route, (*truth)?))).collect();
+        for at in (0..decided.len()).filter(|at| is_asked(&decided, *at)) {
+            let (route, truth) = decided[at];
+            match truth {
+                Truth::True => route.to.iter().for_each(|to| {
+                    deliveries.entry(to.clone()).or_insert(Some(route.id.clone()));
+                }),
+                Truth::Absent if route.on_absent == 2 => undecided = undecided.or(Some(route.id.clone())),
+                Truth::False | Truth::Absent => {}
+            }
+        }
+    }
+    if !deliveries.is_empty() || undecided.is_some() {
+        return Expected::Routed { deliveries, undecided };
+    }
+    // "Unset: what the map says."
+    let own = map.tenants.iter().find(|own| record.tenant == Given::Bytes(own.id.clone().into_bytes()));
+    let unmatched = own.and_then(|tenant| tenant.unmatched.clone()).or(map.unmatched.clone());
+    let policy = unmatched.and_then(|unmatched| unmatched.policy);
+    if let Some(unmatched::Policy::Destination(id)) = &policy {
+        deliveries.insert(id.clone(), None);
+    }
+    Expected::Unmatched { deliveries, dead_letter: matches!(policy, Some(unmatched::Policy::DeadLetter(_))) }
+}
+
+/// A route that an event meets, and what it says of it.
+pub(crate) type Met<'m> = (&'m Route, Option<Truth>);
+
+/// What each route for the event's tenant says of it, those for all tenants first, and the event as conditions see it. `None` of a route: it is
+/// about other types, or disabled; `None` of all: the event can't be read.
+pub(crate) fn truths<'m>(map: &'m RouteMap, event: &OwnedEvent) -> Option<(Record, Vec<Met<'m>>)> {
     let source = map.sources.iter().find(|source| source.topic == event.topic);
     let kind = source.and_then(|source| source.payload.as_ref()).and_then(|payload| payload.kind.as_ref());
     let json = event.payload.as_deref().map(Json::read);
     if let (Some(payload::Kind::Json(of_json)), Some(Err(_))) = (kind, &json)
         && of_json.validation == Validation::Full as i32
     {
-        return Expected::Unreadable;
+        return None;
     }
     let payload = json.and_then(Result::ok).filter(|_| !matches!(kind, Some(payload::Kind::None(_))));
     let find = |origin: Option<&Origin>, default: &str| -> Value<'_> {
@@ -117,7 +157,7 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
     };
     let event_type = match find(source.and_then(|source| source.event_type.as_ref()), "ce_type") {
         Value::Bytes(bytes) if !bytes.is_empty() => bytes,
-        _ => return Expected::Unreadable,
+        _ => return None,
     };
     let tenant = find(source.and_then(|source| source.tenant.as_ref()), "ce_tenant");
     let own = map.tenants.iter().find(|own| tenant == Value::Bytes(own.id.as_bytes()));
@@ -130,39 +170,16 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
         timestamp_ms: event.timestamp,
         payload: payload.clone().filter(|payload| matches!(payload, Json::Object(_))),
     };
-    let mut deliveries: BTreeMap<String, Option<String>> = BTreeMap::new();
-    let mut undecided = None;
-    let about = |route: &&Route| {
+    let truth = |route: &Route| {
         let types = route.types.clone().unwrap_or_default();
-        types.any
+        let about = types.any
             || types.exact.iter().any(|exact| exact.as_bytes() == event_type)
-            || types.prefixes.iter().any(|prefix| event_type.starts_with(prefix.as_bytes()))
-    };
-    for routes in [Some(&map.routes), own.map(|tenant| &tenant.routes)].into_iter().flatten() {
+            || types.prefixes.iter().any(|prefix| event_type.starts_with(prefix.as_bytes()));
         // "Switched off: no event meets the route."
-        let met = routes.iter().filter(|route| !route.disabled).filter(about);
-        let decided: Vec<(&Route, Truth)> =
-            met.map(|route| (route, route.when.as_ref().map_or(Truth::True, |when| truth_of(when, &record)))).collect();
-        for at in (0..decided.len()).filter(|at| is_asked(&decided, *at)) {
-            let (route, truth) = decided[at];
-            match truth {
-                Truth::True => route.to.iter().for_each(|to| {
-                    deliveries.entry(to.clone()).or_insert(Some(route.id.clone()));
-                }),
-                Truth::False => {}
-                Truth::Absent if route.on_absent == 2 => undecided = undecided.or(Some(route.id.clone())),
-                Truth::Absent => {}
-            }
-        }
-    }
-    if !deliveries.is_empty() || undecided.is_some() {
-        return Expected::Routed { deliveries, undecided };
-    }
-    // "Unset: what the map says."
-    let unmatched = own.and_then(|tenant| tenant.unmatched.clone()).or(map.unmatched.clone());
-    let policy = unmatched.and_then(|unmatched| unmatched.policy);
-    if let Some(unmatched::Policy::Destination(id)) = &policy {
-        deliveries.insert(id.clone(), None);
-    }
-    Expected::Unmatched { deliveries, dead_letter: matches!(policy, Some(unmatched::Policy::DeadLetter(_))) }
+        let is_met = about && !route.disabled;
+        is_met.then(|| route.when.as_ref().map_or(Truth::True, |when| truth_of(when, &record)))
+    };
+    let routes = map.routes.iter().chain(own.into_iter().flat_map(|tenant| &tenant.routes));
+    let truths = routes.map(|route| (route, truth(route))).collect();
+    Some((record, truths))
 }

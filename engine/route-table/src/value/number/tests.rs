@@ -358,3 +358,25 @@ proptest! {
 fn serde_like(text: String) -> Option<String> {
     text.ends_with(|last: char| last.is_ascii_digit()).then_some(text)
 }
+
+#[test]
+fn a_number_is_written_so_that_people_and_readers_know_it() {
+    for (text, written) in [
+        ("0", "0"),
+        ("-0.0", "0"),
+        ("1.50", "1.5"),
+        ("-10e-1", "-1"),
+        ("1e20", "100000000000000000000"),
+        ("1e21", "1e21"),
+        ("12e400", "1.2e401"),
+        ("0.00001", "0.00001"),
+        ("-0.00000012", "-1.2e-7"),
+        ("123456789012345678901234567890.5", "1.234567890123456789012345678905e29"),
+        ("12345678901234567890.5", "12345678901234567890.5"),
+        ("1e99999999999999999999", "1e2305843009213693950"),
+    ] {
+        let number = Number::parse(text.as_bytes()).unwrap();
+        assert_eq!(number.to_string(), written, "{text}");
+        assert_eq!(Number::parse(written.as_bytes()).unwrap(), number, "{text}");
+    }
+}

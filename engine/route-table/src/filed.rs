@@ -1,0 +1,150 @@
+//! Under which types the routes of a slot stand, found by going through the index the other way round.
+//!
+//! Nothing on the hot path asks that, so a table keeps no list of it: whoever asks pays with a walk through all keys.
+
+use crate::group::GroupIndex;
+use crate::key_index::Payload;
+use crate::table::{Candidate, KeyKind, Lead, RouteIndex, RouteTable, space};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::ops::Range;
+
+/// The event types that a route is about, as far as they say something of their own: a type that one of the prefixes covers is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteTypes {
+    /// Whole types, in order.
+    pub exact: Vec<String>,
+    /// What its types begin with, in order.
+    pub prefixes: Vec<String>,
+    /// Every type.
+    pub any: bool,
+}
+
+impl RouteTypes {
+    /// Whether a route of these types is about `event_type`.
+    pub fn has(&self, event_type: &[u8]) -> bool {
+        self.any
+            || self.exact.iter().any(|exact| exact.as_bytes() == event_type)
+            || self.prefixes.iter().any(|prefix| event_type.starts_with(prefix.as_bytes()))
+    }
+}
+
+/// A route and where it stands; nowhere, if it is disabled.
+pub(crate) struct Filed {
+    pub(crate) route: RouteIndex,
+    pub(crate) slot: u32,
+    pub(crate) types: RouteTypes,
+}
+
+/// How many types are told before the rest is counted.
+const TYPES_TOLD: usize = 6;
+
+/// As people write it: `hunt.clue.found, hunt.chest.*`.
+impl std::fmt::Display for RouteTypes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.any {
+            return f.write_str("every type");
+        }
+        let exact = self.exact.iter().map(|text| (text, ""));
+        let all = exact.chain(self.prefixes.iter().map(|text| (text, "*")));
+        let mut separator = "";
+        for (text, star) in all.take(TYPES_TOLD) {
+            f.write_str(separator)?;
+            text.chars().try_for_each(|letter| match letter.is_control() {
+                true => f.write_char(' '),
+                false => f.write_char(letter),
+            })?;
+            f.write_str(star)?;
+            separator = ", ";
+        }
+        match (self.exact.len() + self.prefixes.len()).saturating_sub(TYPES_TOLD) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+impl RouteTable {
+    /// The routes of a slot.
+    pub(crate) fn routes_of(&self, slot: u32) -> Range<u32> {
+        let first = |slot: u32| self.slots.get(slot as usize).map_or(self.routes.len() as u32, |row| row.first_route.0);
+        first(slot)..first(slot + 1)
+    }
+
+    /// The slot that the routes of this one were compiled for.
+    fn compiled_slot(&self, slot: u32) -> u32 {
+        self.slots.get(slot as usize).and_then(|row| row.alike).unwrap_or(slot)
+    }
+
+    /// The routes of `slots`, in the order of the map.
+    pub(crate) fn filed(&self, slots: &[u32]) -> Vec<Filed> {
+        let compiled: Vec<u32> = slots.iter().map(|slot| self.compiled_slot(*slot)).collect();
+        let types = self.types_of_compiled(&compiled);
+        let of_slot = |slot: u32| {
+            let later = self.slots.get(slot as usize).map_or(0, |row| self.routes_later(row));
+            let types = &types;
+            self.routes_of(slot).map(move |route| {
+                let types = types.get(&RouteIndex(route.saturating_sub(later))).cloned().unwrap_or_default();
+                Filed { route: RouteIndex(route), slot, types }
+            })
+        };
+        slots.iter().flat_map(|slot| of_slot(*slot)).collect()
+    }
+
+    /// The types that the routes compiled for `slots` stand under.
+    fn types_of_compiled(&self, slots: &[u32]) -> BTreeMap<RouteIndex, RouteTypes> {
+        let mut filed: BTreeMap<RouteIndex, RouteTypes> = BTreeMap::new();
+        let mut note = |routes: BTreeSet<RouteIndex>, add: &dyn Fn(&mut RouteTypes)| {
+            for route in routes {
+                add(filed.entry(route).or_default());
+            }
+        };
+        let spaces: BTreeSet<u32> = self.groups.accesses.iter().map(|access| access.space).collect();
+        let mut by_value: HashMap<u32, Vec<Payload>> = HashMap::new();
+        for (space, _, payload) in self.types.iter().filter(|(space, ..)| spaces.contains(space)) {
+            by_value.entry(space).or_default().push(payload);
+        }
+        let of_both_kinds = |slot: &u32| [space(*slot, KeyKind::Exact), space(*slot, KeyKind::Prefix)];
+        let wanted: BTreeSet<u32> = slots.iter().flat_map(of_both_kinds).collect();
+        for (space, text, payload) in self.types.iter().filter(|(space, ..)| wanted.contains(space)) {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            note(self.routes_under(payload, &by_value), &|types| match space & 1 == KeyKind::Exact as u32 {
+                true => types.exact.push(text.clone()),
+                false => types.prefixes.push(text.clone()),
+            });
+        }
+        for slot in slots {
+            if let Some(any) = self.slots.get(*slot as usize).and_then(|row| row.any) {
+                note(self.routes_under(any, &by_value), &|types| types.any = true);
+            }
+        }
+        for types in filed.values_mut() {
+            types.exact.sort_unstable();
+            types.prefixes.sort_unstable();
+        }
+        filed
+    }
+
+    /// All routes that a key of the index leads to, those behind a group's accesses included.
+    fn routes_under(&self, payload: Payload, by_value: &HashMap<u32, Vec<Payload>>) -> BTreeSet<RouteIndex> {
+        let mut routes = BTreeSet::new();
+        let mut ahead = vec![payload];
+        while let Some(payload) = ahead.pop() {
+            match Candidate::lead_of(payload) {
+                Lead::One(candidate) => {
+                    routes.insert(candidate.route);
+                }
+                Lead::Many(run) => {
+                    let run = self.candidates.get(run).unwrap_or_default();
+                    routes.extend(run.iter().map(|candidate| candidate.route));
+                }
+                Lead::Group(GroupIndex(group)) => {
+                    let Some((members, accesses)) = self.groups.parts_of(group) else { continue };
+                    routes.extend(members.iter().map(|member| member.candidate.route));
+                    ahead.extend(accesses.iter().filter_map(|access| by_value.get(&access.space)).flatten());
+                }
+            }
+        }
+        routes
+    }
+}
