@@ -53,6 +53,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+mod canonical;
 pub mod cel;
 mod compile;
 mod condition;
@@ -60,6 +61,7 @@ mod content;
 mod decode;
 mod decompile;
 mod deliveries;
+mod diff;
 mod evaluate;
 mod event;
 pub mod event_pattern;
@@ -90,9 +92,11 @@ mod values;
 mod version;
 mod wire;
 
+pub use canonical::canonical;
 pub use compile::{Compiler, compile};
 pub use condition::Truth;
 pub use deliveries::{Deliveries, Delivery, Matches, Verdict};
+pub use diff::{Aspect, Change, Detail, EventDiff, How, Subject, diff, diff_event};
 pub use event::{Event, Value};
 pub use explain::{
     Actual, ActualValue, Because, Cause, DeliveryExplanation, Explanation, NoFields, Outcome, RouteExplanation,

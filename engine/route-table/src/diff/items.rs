@@ -1,0 +1,210 @@
+//! A map as things with names, and what it says of each, in a form in which only the meaning counts.
+
+use super::{Aspect, Change, Detail, How, Subject};
+use crate::canonical::{canonical, types_of};
+use crate::cel;
+use prost::Message as _;
+use std::collections::{BTreeMap, HashMap};
+use veltrix_proto::v1::{
+    Condition, OnAbsent, Origin, RecordPart, Route, RouteMap, condition, destination, origin, unmatched,
+};
+
+/// All things of a map.
+pub(super) struct Items(pub(super) BTreeMap<Subject, Item>);
+
+/// What a map says of one thing.
+#[derive(Default)]
+pub(super) struct Item(Vec<(Aspect, Vec<Said>)>);
+
+/// One thing that is said: what counts when it is compared, and how people see it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    key: Vec<u8>,
+    shown: String,
+}
+
+impl Said {
+    fn text(text: impl Into<String>) -> Said {
+        let shown = text.into();
+        Said { key: shown.clone().into_bytes(), shown }
+    }
+}
+
+impl Item {
+    fn says(mut self, aspect: Aspect, said: impl IntoIterator<Item = Said>) -> Item {
+        let mut said: Vec<Said> = said.into_iter().collect();
+        said.sort_unstable();
+        said.dedup_by(|a, b| a.key == b.key);
+        self.0.push((aspect, said));
+        self
+    }
+
+    /// What `new` says otherwise.
+    pub(super) fn details(&self, new: &Item) -> Vec<Detail> {
+        let only = |these: &[Said], those: &[Said]| -> Vec<String> {
+            let only = these.iter().filter(|said| !those.iter().any(|other| other.key == said.key));
+            only.map(|said| said.shown.clone()).collect()
+        };
+        let pairs = self.0.iter().zip(&new.0);
+        let details = pairs.map(|((what, before), (_, after))| Detail {
+            what: *what,
+            before: only(before, after),
+            after: only(after, before),
+        });
+        details.filter(|detail| !detail.before.is_empty() || !detail.after.is_empty()).collect()
+    }
+}
+
+impl Items {
+    pub(super) fn of(map: &RouteMap) -> Items {
+        let mut items = BTreeMap::new();
+        let policy = map.unmatched.as_ref().and_then(|unmatched| unmatched.policy.as_ref());
+        let unmatched = match policy {
+            None | Some(unmatched::Policy::Drop(_)) => "drop".to_owned(),
+            Some(unmatched::Policy::DeadLetter(_)) => "dead letter".to_owned(),
+            Some(unmatched::Policy::Destination(id)) => format!("destination {id}"),
+        };
+        let whole = Item::default().says(Aspect::Name, [Said::text(&map.name)]);
+        items.insert(Subject::Map, whole.says(Aspect::Unmatched, [Said::text(unmatched)]));
+        for source in &map.sources {
+            let item = Item::default()
+                .says(Aspect::TypeOrigin, [Said::text(place_of(source.event_type.as_ref(), "ce_type"))])
+                .says(Aspect::TenantOrigin, [Said::text(place_of(source.tenant.as_ref(), "ce_tenant"))]);
+            items.insert(Subject::Source(source.topic.clone()), item);
+        }
+        for destination in &map.destinations {
+            let topic = destination.kind.as_ref().map(|destination::Kind::Kafka(kafka)| Said::text(&kafka.topic));
+            items.insert(Subject::Destination(destination.id.clone()), Item::default().says(Aspect::Topic, topic));
+        }
+        for route in &map.routes {
+            items.insert(Subject::Route { tenant: None, id: route.id.clone() }, of_route(route));
+        }
+        for tenant in &map.tenants {
+            let labels = tenant.labels.iter().map(|(name, value)| Said::text(format!("{name}={value}")));
+            items.insert(Subject::Tenant(tenant.id.clone()), Item::default().says(Aspect::Labels, labels));
+            for route in &tenant.routes {
+                let subject = Subject::Route { tenant: Some(tenant.id.clone()), id: route.id.clone() };
+                items.insert(subject, of_route(route));
+            }
+        }
+        Items(items)
+    }
+
+    /// The same for all things that differ only in their names. A tenant is known by its routes.
+    pub(super) fn identity(&self, subject: &Subject, item: &Item) -> Vec<u8> {
+        let mut identity = Vec::new();
+        let mut add = |bytes: &[u8]| {
+            identity.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            identity.extend_from_slice(bytes);
+        };
+        match subject {
+            Subject::Route { tenant, .. } => {
+                add(&[u8::from(tenant.is_some())]);
+                add(tenant.as_deref().unwrap_or_default().as_bytes());
+            }
+            Subject::Tenant(name) => {
+                let first = Subject::Route { tenant: Some(name.clone()), id: String::new() };
+                let routes = self.0.range(first..).map(|(subject, _)| subject);
+                let own = |subject: &&Subject| matches!(subject, Subject::Route { tenant, .. } if tenant.as_ref() == Some(name));
+                let mut routes = routes.take_while(own).peekable();
+                // One without any is known by its name only.
+                add(if routes.peek().is_none() { name.as_bytes() } else { &[] });
+                routes.for_each(|route| add(route.name().as_bytes()));
+            }
+            Subject::Map | Subject::Source(_) | Subject::Destination(_) => {}
+        }
+        for (aspect, said) in &item.0 {
+            add(&[*aspect as u8]);
+            add(&said.len().to_le_bytes());
+            said.iter().for_each(|said| add(&said.key));
+        }
+        identity
+    }
+
+    /// Speaks of destinations by their new names.
+    pub(super) fn rename_destinations(&mut self, changes: &[Change]) {
+        let names = names_of(changes);
+        for (aspect, said) in self.0.values_mut().flat_map(|item| &mut item.0) {
+            for said in said.iter_mut() {
+                let (prefix, id) = match aspect {
+                    Aspect::Destinations => ("", said.shown.as_str()),
+                    Aspect::Unmatched => match said.shown.strip_prefix("destination ") {
+                        Some(id) => ("destination ", id),
+                        None => continue,
+                    },
+                    _ => continue,
+                };
+                if let Some(now) = names.get(id) {
+                    *said = Said::text(format!("{prefix}{now}"));
+                }
+            }
+            said.sort_unstable();
+        }
+    }
+
+    /// Speaks of tenants by their new names.
+    pub(super) fn rename_tenants(&mut self, changes: &[Change]) {
+        let names = names_of(changes);
+        let items = std::mem::take(&mut self.0).into_iter().map(|(subject, item)| match subject {
+            Subject::Route { tenant: Some(tenant), id } => {
+                let tenant = names.get(&tenant).cloned().unwrap_or(tenant);
+                (Subject::Route { tenant: Some(tenant), id }, item)
+            }
+            other => (other, item),
+        });
+        self.0 = items.collect();
+    }
+}
+
+/// New names by old ones.
+fn names_of(changes: &[Change]) -> HashMap<String, String> {
+    let renames = changes.iter().filter_map(|change| match &change.how {
+        How::Renamed(from) => Some((from.clone(), change.subject.name().to_owned())),
+        _ => None,
+    });
+    renames.collect()
+}
+
+fn of_route(route: &Route) -> Item {
+    let types = types_of(&route.types.clone().unwrap_or_default());
+    let any = types.any.then(|| Said { key: Vec::new(), shown: "every type".to_owned() });
+    // No type begins so.
+    let prefix = |prefix: String| Said { key: format!("\0{prefix}").into_bytes(), shown: prefix + "*" };
+    let types =
+        any.into_iter().chain(types.exact.into_iter().map(Said::text)).chain(types.prefixes.into_iter().map(prefix));
+    let when = match &route.when {
+        None => Said { key: Vec::new(), shown: "always".to_owned() },
+        Some(when) => Said { key: canonical(when).encode_to_vec(), shown: shown(when) },
+    };
+    let on_absent = match route.on_absent() {
+        OnAbsent::Unspecified | OnAbsent::NoMatch => "no match",
+        OnAbsent::DeadLetter => "dead letter",
+    };
+    Item::default()
+        .says(Aspect::Types, types)
+        .says(Aspect::Condition, [when])
+        .says(Aspect::Destinations, route.to.iter().map(Said::text))
+        .says(Aspect::OnAbsent, [Said::text(on_absent)])
+}
+
+/// A condition in the words of its author.
+fn shown(when: &Condition) -> String {
+    match &when.kind {
+        Some(condition::Kind::Cel(text) | condition::Kind::EventPattern(text)) => text.trim().to_owned(),
+        _ => cel::render(when),
+    }
+}
+
+fn place_of(origin: Option<&Origin>, default: &str) -> String {
+    match origin.and_then(|origin| origin.kind.as_ref()) {
+        None => format!("header {default}"),
+        Some(origin::Kind::Header(name)) => format!("header {name}"),
+        Some(origin::Kind::Constant(text)) => format!("constant {text}"),
+        Some(origin::Kind::Field(field)) => format!("payload field {}", field.names.join(".")),
+        Some(origin::Kind::Part(part)) => match RecordPart::try_from(*part) {
+            Ok(RecordPart::Key) => "key".to_owned(),
+            Ok(RecordPart::Topic) => "topic".to_owned(),
+            _ => format!("part {part}"),
+        },
+    }
+}
