@@ -2,7 +2,8 @@
 //!
 //! Nothing on the hot path asks that, so a table keeps no list of it: whoever asks pays with a walk through all keys.
 
-use crate::group::GroupIndex;
+use crate::condition::ConditionIndex;
+use crate::group::{GroupIndex, VALUE_SPACES};
 use crate::key_index::Payload;
 use crate::table::{Candidate, KeyKind, Lead, RouteIndex, RouteTable, space};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -123,6 +124,38 @@ impl RouteTable {
             types.prefixes.sort_unstable();
         }
         filed
+    }
+
+    /// How many nodes of each route's condition are walked one by one, since nothing else decides them: the most of what any key leaves.
+    pub(crate) fn left_to_trees(&self) -> Vec<usize> {
+        let mut left = vec![0; self.routes.len()];
+        let mut note = |candidate: &Candidate| {
+            let ConditionIndex(at) = candidate.condition;
+            let nodes = self.conditions.node(at).map_or(0, |node| (node.end - at) as usize);
+            if let Some(left) = left.get_mut(candidate.route.get()) {
+                *left = nodes.max(*left);
+            }
+        };
+        // What is left of a member only if arrays are crossed or places spelled with dots is not what most events pay.
+        let members = self.groups.members.iter().filter(|member| !member.only_if_involved);
+        members.for_each(|member| note(&member.candidate));
+        let of_types = self.types.iter().filter(|(space, ..)| *space < VALUE_SPACES);
+        let of_values =
+            self.types.iter().filter(|(space, ..)| self.groups.accesses.iter().any(|access| access.space == *space));
+        let any = self.slots.iter().filter_map(|slot| slot.any);
+        for payload in of_types.chain(of_values).map(|(.., payload)| payload).chain(any) {
+            if let Lead::One(candidate) = Candidate::lead_of(payload) {
+                note(&candidate);
+            }
+        }
+        for (slot, row) in (0..).zip(&self.slots).filter(|(_, row)| row.alike.is_some()) {
+            let compiled = self.routes_of(self.compiled_slot(slot)).start as usize;
+            let routes = compiled..compiled + self.routes_of(slot).len();
+            if routes.end <= left.len() {
+                left.copy_within(routes, row.first_route.get());
+            }
+        }
+        left
     }
 
     /// All routes that a key of the index leads to, those behind a group's accesses included.

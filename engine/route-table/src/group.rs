@@ -17,6 +17,9 @@ use crate::table::{Candidate, RouteTable};
 use crate::value::text::{self, Excerpt};
 use crate::value::wildcard_set::{self, WildcardSet};
 
+/// Parts of the index that values of accesses and looks stand in; those below are of types and prefixes.
+pub(crate) const VALUE_SPACES: u32 = 1 << 31;
+
 /// Place of a group among those of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GroupIndex(pub(crate) u32);

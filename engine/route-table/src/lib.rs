@@ -53,6 +53,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+mod analyze;
 mod canonical;
 pub mod cel;
 mod compile;
@@ -92,6 +93,7 @@ mod values;
 mod version;
 mod wire;
 
+pub use analyze::{Analysis, Finding, FindingKind, RouteCost, Sharing, analyze};
 pub use canonical::canonical;
 pub use compile::{Compiler, compile};
 pub use condition::Truth;

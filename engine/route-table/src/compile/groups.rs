@@ -3,7 +3,7 @@
 use super::{Scratch, hash_bytes, plan_for};
 use crate::condition::{ConditionIndex, Conditions, Node, NodeKind, Truth};
 use crate::fields::{FieldIndex, PlanIndex};
-use crate::group::{Group, GroupIndex, Look, LookTest, Member, Quick};
+use crate::group::{Group, GroupIndex, Look, LookTest, Member, Quick, VALUE_SPACES};
 use crate::interned::Interned;
 use crate::key_index::{self, Payload};
 use crate::predicate::{Attribute, Literal, Predicate, Test, Types};
@@ -17,9 +17,6 @@ mod split;
 
 pub(crate) use clauses::Clauses;
 use clauses::{Clause, Left};
-
-/// Parts of the index that values of accesses stand in; those below are of types and prefixes.
-const ACCESS_SPACES: u32 = 1 << 31;
 
 /// What making groups needs besides the table itself.
 #[derive(Debug, Default)]
@@ -342,7 +339,7 @@ impl Maker<'_> {
         let first_key = self.groups.keys.len();
         let is_room = self.groups.indexed + texts <= INDEXED_MAX;
         if tests.len() > 1 && (INDEX_FROM..=INDEX_MAX).contains(&texts) && is_room {
-            space = ACCESS_SPACES | self.groups.spaces;
+            space = VALUE_SPACES | self.groups.spaces;
             self.groups.spaces += 1;
             self.groups.indexed += texts;
         }

@@ -363,7 +363,7 @@ fn exclusive() -> impl Strategy<Value = Option<Exclusive>> {
 }
 
 /// Leaves each group of a slot one default, which has neither a priority nor `continues`.
-fn make_defaults_right(routes: &mut [Route]) {
+pub(crate) fn make_defaults_right(routes: &mut [Route]) {
     let mut seen = BTreeSet::new();
     for exclusive in routes.iter_mut().filter_map(|route| route.exclusive.as_mut()).filter(|own| own.default) {
         match seen.insert(exclusive.group.clone()) {

@@ -13,7 +13,7 @@ use evaluate::json::Json;
 use evaluate::{Given, evaluate as truth_of};
 pub(crate) use evaluate::{Record, Truth};
 #[allow(unused_imports, reason = "likewise")]
-pub(crate) use generate::{event, many_routes, route_map};
+pub(crate) use generate::{event, make_defaults_right, many_routes, route_map};
 use std::collections::BTreeMap;
 use veltrix_proto::v1::{Origin, RecordPart, Route, RouteMap, Validation, origin, payload, unmatched};
 use veltrix_route_table::{Event, Value};

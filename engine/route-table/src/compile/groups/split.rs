@@ -1,9 +1,9 @@
 //! Splits large groups: files routes under the values that they want of the attribute that tells them apart best.
 
-use super::{ACCESS_SPACES, AccessKey, Draft, Maker, UNSETTLED};
+use super::{AccessKey, Draft, Maker, UNSETTLED};
 use crate::compile::hash_of;
 use crate::condition::{ConditionIndex, Truth};
-use crate::group::Access;
+use crate::group::{Access, VALUE_SPACES};
 use crate::interned::Interned;
 use crate::key_index;
 use crate::predicate::{Attribute, Literal, Test, Types};
@@ -142,7 +142,7 @@ impl Maker<'_> {
         let accesses = &mut self.table.groups.accesses;
         let begin = accesses.len();
         for rank in own.attributes.iter_mut().filter(|rank| rank.choosers > 0) {
-            rank.space = ACCESS_SPACES | self.groups.spaces;
+            rank.space = VALUE_SPACES | self.groups.spaces;
             self.groups.spaces += 1;
             accesses.push(Access { attribute: rank.attribute, number: 0, space: rank.space });
         }

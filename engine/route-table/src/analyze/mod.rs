@@ -1,0 +1,381 @@
+//! What is wrong with a map that can be compiled, or could be had for less: routes that add nothing, destinations nobody goes to, topics that
+//! feed themselves; and what each route costs.
+//!
+//! Start at [`analyze`]. It is asked for, never part of a compile. Every finding is certain: a route that is said to add nothing can be
+//! removed, alone or with all others of which that is said, and no event goes elsewhere. (Which of several routes is named on a delivery can
+//! change: it is the first one.) Not everything is found; [`proof`] says how far it goes.
+
+mod proof;
+
+use crate::canonical::{canonical, types_of};
+use crate::compile::compile;
+use crate::condition::{ConditionIndex, NodeKind};
+use crate::fault::Refused;
+use crate::fields::FieldIndex;
+use crate::filed::RouteTypes;
+use crate::predicate::Attribute;
+use crate::table::RouteTable;
+use proof::Prover;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use veltrix_proto::v1::{self, OnAbsent, RouteMap, destination, unmatched};
+
+/// Steps of proving in one analysis: some seconds. What is not proved by then is not found.
+const STEPS_MAX: u64 = 20_000_000;
+
+/// What was found out about a map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analysis {
+    /// In the order of the map: destinations, then routes, those of tenants last.
+    pub findings: Vec<Finding>,
+    /// What each route costs, in the order of the map.
+    pub costs: Vec<RouteCost>,
+    /// How much of each tenant's routes is needed, and how much of it is shared; those for all tenants first.
+    pub sharing: Vec<Sharing>,
+    /// Whether every route was compared with all that could make it needless. A map can be so large that this takes too long.
+    pub is_complete: bool,
+}
+
+/// Something that was found, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// In the words of the RouteMap: `tenants[2].routes[0]`.
+    pub path: String,
+    /// Of the route or destination.
+    pub id: String,
+    /// What it is.
+    pub kind: FindingKind,
+}
+
+/// What can be found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FindingKind {
+    /// Another route is about the same types, has the same condition and goes to the same destinations.
+    #[error("is the same as route `{of}`; remove one of them")]
+    Duplicate {
+        /// That route's id.
+        of: String,
+    },
+    /// Another route wants every event that this one wants, and sends it wherever this one does.
+    #[error("adds nothing to route `{by}`, which wants all its events for all its destinations; remove it")]
+    Shadowed {
+        /// That route's id.
+        by: String,
+    },
+    /// Its condition is true of no event.
+    #[error("can't match: no event meets its condition; mend the condition or remove it")]
+    Unreachable,
+    /// Nothing goes to it.
+    #[error("is named by no route and not by `unmatched`; remove it")]
+    UnusedDestination,
+    /// What goes there is read again.
+    #[error(
+        "writes to topic `{topic}`, which is a source of the map: its events come back; send them to another topic"
+    )]
+    Loop {
+        /// The topic.
+        topic: String,
+    },
+}
+
+/// What a route adds to each event of its types, counted in what the hot path does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteCost {
+    /// In the words of the RouteMap.
+    pub path: String,
+    /// Its id.
+    pub id: String,
+    /// Keys of the index that it stands under: its types and prefixes.
+    pub types: usize,
+    /// Different tests in its condition that no other route of the same tenant makes. A test that several make is made once.
+    pub own_tests: usize,
+    /// Those that others make, too.
+    pub shared_tests: usize,
+    /// Different places of the payload that its condition asks for.
+    pub fields: usize,
+    /// Nodes of its condition that can't be decided together with other routes': they are walked one by one.
+    pub tree_nodes: usize,
+    /// `any_element`s, which walk their part of the condition once for each element.
+    pub any_elements: usize,
+}
+
+impl RouteCost {
+    /// One figure to put routes in order by: a test or a node is a step, and an `any_element` as many as it has elements, taken to be ten.
+    /// A step takes some nanoseconds.
+    pub fn steps(&self) -> usize {
+        self.own_tests + self.tree_nodes + 10 * self.any_elements
+    }
+}
+
+/// How much less than what was written a table does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sharing {
+    /// Whose routes; `None`: everybody's.
+    pub tenant: Option<String>,
+    /// Routes as they are written.
+    pub routes: usize,
+    /// Those that are not found to be needless.
+    pub needed_routes: usize,
+    /// Tests as they are written, in all conditions.
+    pub tests: usize,
+    /// Different ones: each is made at most once for an event.
+    pub different_tests: usize,
+}
+
+/// Analyzes a map.
+///
+/// # Errors
+/// The map can't be compiled.
+pub fn analyze(map: &RouteMap) -> Result<Analysis, Refused> {
+    let table = compile(map)?;
+    let routes = Routes::of(map, &table);
+    let mut prover = Prover::new(&table, STEPS_MAX);
+    let needless = routes.needless(&mut prover);
+    let mut findings = of_destinations(map);
+    findings.extend(needless.iter().filter_map(|(place, kind)| {
+        let route = routes.list.get(*place)?;
+        Some(Finding { path: route.path.clone(), id: route.message.id.clone(), kind: kind.clone() })
+    }));
+    let (costs, sharing) = routes.costs(&table, &needless);
+    Ok(Analysis { findings, costs, sharing, is_complete: prover.is_complete() })
+}
+
+fn of_destinations(map: &RouteMap) -> Vec<Finding> {
+    let all_routes = map.routes.iter().chain(map.tenants.iter().flat_map(|tenant| &tenant.routes));
+    let mut used: HashSet<&str> = all_routes.flat_map(|route| &route.to).map(String::as_str).collect();
+    let policies = map.unmatched.iter().chain(map.tenants.iter().filter_map(|tenant| tenant.unmatched.as_ref()));
+    used.extend(policies.filter_map(|said| match &said.policy {
+        Some(unmatched::Policy::Destination(id)) => Some(id.as_str()),
+        _ => None,
+    }));
+    let sources: HashSet<&str> = map.sources.iter().map(|source| source.topic.as_str()).collect();
+    let mut findings = Vec::new();
+    for (place, destination) in map.destinations.iter().enumerate() {
+        let mut find = |kind| {
+            let path = format!("destinations[{place}]");
+            findings.push(Finding { path, id: destination.id.clone(), kind });
+        };
+        let topic = destination.kind.as_ref().map(|destination::Kind::Kafka(kafka)| kafka.topic.as_str());
+        if !used.contains(destination.id.as_str()) {
+            find(FindingKind::UnusedDestination);
+        } else if let Some(topic) = topic.filter(|topic| sources.contains(topic)) {
+            find(FindingKind::Loop { topic: topic.to_owned() });
+        }
+    }
+    findings
+}
+
+/// A route as the analysis sees it.
+struct Analyzed<'m> {
+    message: &'m v1::Route,
+    path: String,
+    /// 0: everybody's; else one more than its tenant's place.
+    slot: usize,
+    types: RouteTypes,
+    to: BTreeSet<&'m str>,
+    condition: ConditionIndex,
+}
+
+/// All routes of a map, and where to look for those about a type.
+struct Routes<'m> {
+    map: &'m RouteMap,
+    list: Vec<Analyzed<'m>>,
+    /// By slot and text.
+    exact: HashMap<(usize, String), Vec<usize>>,
+    prefixes: HashMap<(usize, String), Vec<usize>>,
+    any: HashMap<usize, Vec<usize>>,
+}
+
+impl<'m> Routes<'m> {
+    fn of(map: &'m RouteMap, table: &RouteTable) -> Routes<'m> {
+        let own = (0..).zip(&map.routes).map(|(place, route)| (0, format!("routes[{place}]"), route));
+        let of_tenants = (0..).zip(&map.tenants).flat_map(|(tenant, row): (usize, _)| {
+            let path = move |place| format!("tenants[{tenant}].routes[{place}]");
+            (0..).zip(&row.routes).map(move |(place, route): (usize, _)| (tenant + 1, path(place), route))
+        });
+        let all = own.map(|(slot, path, route): (usize, String, _)| (slot, path, route)).chain(of_tenants);
+        let list = all.zip(&table.routes).map(|((slot, path, message), row)| Analyzed {
+            message,
+            path,
+            slot,
+            types: types_of(&message.types.clone().unwrap_or_default()),
+            to: message.to.iter().map(String::as_str).collect(),
+            condition: row.condition,
+        });
+        let list: Vec<Analyzed<'m>> = list.collect();
+        let (mut exact, mut prefixes, mut any) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for (place, route) in list.iter().enumerate() {
+            for text in &route.types.exact {
+                exact.entry((route.slot, text.clone())).or_insert_with(Vec::new).push(place);
+            }
+            for text in &route.types.prefixes {
+                prefixes.entry((route.slot, text.clone())).or_insert_with(Vec::new).push(place);
+            }
+            if route.types.any {
+                any.entry(route.slot).or_insert_with(Vec::new).push(place);
+            }
+        }
+        Routes { map, list, exact, prefixes, any }
+    }
+
+    /// The routes that add nothing, by place.
+    fn needless(&self, prover: &mut Prover<'_>) -> BTreeMap<usize, FindingKind> {
+        let mut needless = BTreeMap::new();
+        // From the last one on, so that of two that are the same the first one stays, which deliveries name.
+        for (place, route) in self.list.iter().enumerate().rev() {
+            if route.message.disabled || route.message.exclusive.is_some() {
+                continue;
+            }
+            let asks_for_dead_letters = route.message.on_absent() == OnAbsent::DeadLetter;
+            if !asks_for_dead_letters && prover.never(route.condition) {
+                needless.insert(place, FindingKind::Unreachable);
+                continue;
+            }
+            for other in self.about(route) {
+                if other == place || needless.contains_key(&other) {
+                    continue;
+                }
+                let Some(other) = self.list.get(other).filter(|other| covers(other, route)) else { continue };
+                let has_same_condition = same_condition(route.message, other.message);
+                let (by, of) = (other.message.id.clone(), other.message.id.clone());
+                if has_same_condition && is_as_strict(route, other) {
+                    let is_same = route.types == other.types && route.to == other.to;
+                    let same_absent = route.message.on_absent() == OnAbsent::DeadLetter;
+                    let others_absent = other.message.on_absent() == OnAbsent::DeadLetter;
+                    let is_duplicate = is_same && same_absent == others_absent;
+                    let kind = if is_duplicate { FindingKind::Duplicate { of } } else { FindingKind::Shadowed { by } };
+                    needless.insert(place, kind);
+                    break;
+                }
+                if !asks_for_dead_letters && prover.follows(route.condition, other.condition) {
+                    needless.insert(place, FindingKind::Shadowed { by });
+                    break;
+                }
+            }
+        }
+        needless
+    }
+
+    /// Places of the routes that may be about all types that `route` is about, of its slot and of everybody's.
+    fn about(&self, route: &Analyzed<'_>) -> Vec<usize> {
+        let slots = if route.slot == 0 { vec![0] } else { vec![0, route.slot] };
+        let first_exact = route.types.exact.first();
+        let first = first_exact.or(route.types.prefixes.first());
+        let mut found = Vec::new();
+        for slot in slots {
+            found.extend(self.any.get(&slot).into_iter().flatten());
+            let Some(first) = first else { continue };
+            let ends = (0..=first.len()).filter(|end| first.is_char_boundary(*end));
+            for start in ends.filter_map(|end| first.get(..end)) {
+                found.extend(self.prefixes.get(&(slot, start.to_owned())).into_iter().flatten());
+            }
+            if first_exact.is_some() {
+                found.extend(self.exact.get(&(slot, first.clone())).into_iter().flatten());
+            }
+        }
+        found
+    }
+
+    fn costs(&self, table: &RouteTable, needless: &BTreeMap<usize, FindingKind>) -> (Vec<RouteCost>, Vec<Sharing>) {
+        let left = table.left_to_trees();
+        let asked: Vec<Asked> = self.list.iter().map(|route| Asked::of(table, route.condition)).collect();
+        let mut askers: HashMap<(usize, u32), usize> = HashMap::new();
+        let mut sharing: Vec<Sharing> = Vec::new();
+        let names = std::iter::once(None).chain(self.map.tenants.iter().map(|tenant| Some(tenant.id.clone())));
+        sharing.extend(names.map(|tenant| Sharing {
+            tenant,
+            routes: 0,
+            needed_routes: 0,
+            tests: 0,
+            different_tests: 0,
+        }));
+        for (place, (route, asked)) in self.list.iter().zip(&asked).enumerate() {
+            let Some(row) = sharing.get_mut(route.slot) else { continue };
+            row.routes += 1;
+            row.needed_routes += usize::from(!needless.contains_key(&place));
+            row.tests += asked.tests_written;
+            for test in &asked.tests {
+                let askers = askers.entry((route.slot, *test)).or_default();
+                row.different_tests += usize::from(*askers == 0);
+                *askers += 1;
+            }
+        }
+        let costs = self.list.iter().zip(&asked).enumerate().map(|(place, (route, asked))| {
+            let is_own = |test: &&u32| askers.get(&(route.slot, **test)) == Some(&1);
+            let own_tests = asked.tests.iter().filter(is_own).count();
+            RouteCost {
+                path: route.path.clone(),
+                id: route.message.id.clone(),
+                types: route.types.exact.len() + route.types.prefixes.len() + usize::from(route.types.any),
+                own_tests,
+                shared_tests: asked.tests.len() - own_tests,
+                fields: asked.fields.len(),
+                tree_nodes: left.get(place).copied().unwrap_or_default(),
+                any_elements: asked.any_elements,
+            }
+        });
+        (costs.collect(), sharing)
+    }
+}
+
+/// What a condition asks for.
+#[derive(Default)]
+struct Asked {
+    tests_written: usize,
+    tests: BTreeSet<u32>,
+    fields: BTreeSet<FieldIndex>,
+    any_elements: usize,
+}
+
+impl Asked {
+    fn of(table: &RouteTable, condition: ConditionIndex) -> Asked {
+        let mut asked = Asked::default();
+        let ConditionIndex(root) = condition;
+        let Some(end) = table.conditions.node(root).map(|node| node.end) else { return asked };
+        for node in (root..end).filter_map(|at| table.conditions.node(at)) {
+            match node.kind {
+                NodeKind::Predicate(index) => {
+                    asked.tests_written += 1;
+                    asked.tests.insert(index);
+                    let attribute = table.conditions.predicates.get(index as usize).map(|known| known.attribute);
+                    if let Some(Attribute::Field(field)) = attribute {
+                        asked.fields.insert(field);
+                    }
+                }
+                NodeKind::AnyElement(index) => {
+                    asked.any_elements += 1;
+                    let over = table.conditions.any_elements.get(index as usize).map(|any| any.over);
+                    if let Some(crate::condition::Over::Field(field)) = over {
+                        asked.fields.insert(field);
+                    }
+                }
+                _ => {}
+            }
+        }
+        asked
+    }
+}
+
+/// Whether `other` is about all types of `route` and goes to all its destinations, whatever other routes do.
+fn covers(other: &Analyzed<'_>, route: &Analyzed<'_>) -> bool {
+    if other.message.disabled || other.message.exclusive.is_some() {
+        return false;
+    }
+    let is_about_all = other.types.any
+        || !route.types.any
+            && route.types.exact.iter().all(|exact| other.types.has(exact.as_bytes()))
+            && route
+                .types
+                .prefixes
+                .iter()
+                .all(|prefix| other.types.prefixes.iter().any(|wider| prefix.starts_with(wider.as_str())));
+    is_about_all && route.to.is_subset(&other.to)
+}
+
+/// Whether `other` makes a dead letter wherever `route` does, given that their conditions are the same.
+fn is_as_strict(route: &Analyzed<'_>, other: &Analyzed<'_>) -> bool {
+    route.message.on_absent() != OnAbsent::DeadLetter || other.message.on_absent() == OnAbsent::DeadLetter
+}
+
+fn same_condition(a: &v1::Route, b: &v1::Route) -> bool {
+    a.when.as_ref().map(canonical) == b.when.as_ref().map(canonical)
+}

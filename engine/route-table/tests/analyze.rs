@@ -1,0 +1,254 @@
+//! What an analysis finds is so: what it says can be removed changes nothing.
+
+mod support;
+
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use support::{Expected, OwnedEvent, Truth, event, expected, make_defaults_right, route_map, truths};
+use veltrix_proto::v1::{
+    self, Condition, Conditions, Destination, EventTypes, KafkaTopic, Route, RouteMap, Source, Tenant, condition,
+};
+use veltrix_route_table::{FindingKind, analyze, compile};
+
+fn all_routes(map: &RouteMap) -> impl Iterator<Item = &Route> {
+    map.routes.iter().chain(map.tenants.iter().flat_map(|tenant| &tenant.routes))
+}
+
+fn without(map: &RouteMap, ids: &BTreeSet<String>) -> RouteMap {
+    let mut map = map.clone();
+    map.routes.retain(|route| !ids.contains(&route.id));
+    map.tenants.iter_mut().for_each(|tenant| tenant.routes.retain(|route| !ids.contains(&route.id)));
+    map
+}
+
+/// Where an event goes, whichever route is named, and whether it becomes a dead letter.
+fn fate(map: &RouteMap, event: &OwnedEvent) -> (BTreeSet<String>, bool, bool) {
+    match expected(map, event) {
+        Expected::Routed { deliveries, undecided } => (deliveries.into_keys().collect(), undecided.is_some(), true),
+        Expected::Unmatched { deliveries, dead_letter } => (deliveries.into_keys().collect(), dead_letter, false),
+        Expected::Unreadable => (BTreeSet::new(), false, false),
+    }
+}
+
+/// A map with routes that are near copies of each other, so that some of them add nothing.
+fn with_copies() -> impl Strategy<Value = RouteMap> {
+    let copies = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..8u8), 1..6);
+    (route_map(), copies).prop_map(|(mut map, copies)| {
+        for (number, (of, other, how)) in copies.into_iter().enumerate() {
+            let routes: Vec<Route> = all_routes(&map).cloned().collect();
+            let (mut copy, other) = (of.get(&routes).clone(), other.get(&routes));
+            copy.id = format!("copy-{number}");
+            let join = |a: &Condition, b: &Condition, kind: fn(Conditions) -> condition::Kind| {
+                let conditions = vec![a.clone(), b.clone()];
+                Condition { kind: Some(kind(Conditions { conditions })) }
+            };
+            match (how, copy.when.clone(), other.when.clone()) {
+                (0, Some(a), Some(b)) => copy.when = Some(join(&a, &b, condition::Kind::All)),
+                (1, Some(a), Some(b)) => copy.when = Some(join(&a, &b, condition::Kind::Any)),
+                (2, Some(a), _) => {
+                    let not = Condition { kind: Some(condition::Kind::Not(Box::new(a.clone()))) };
+                    copy.when = Some(join(&a, &not, condition::Kind::All));
+                }
+                (3, ..) => copy.when = None,
+                (4, ..) => copy.types = other.types.clone(),
+                (5, ..) => copy.to.truncate(1),
+                (6, ..) => copy.on_absent = other.on_absent,
+                _ => {}
+            }
+            match map.tenants.first_mut() {
+                Some(tenant) if number % 3 == 0 => tenant.routes.push(copy),
+                _ => map.routes.insert(number % (map.routes.len() + 1), copy),
+            }
+        }
+        make_defaults_right(&mut map.routes);
+        map.tenants.iter_mut().for_each(|tenant| make_defaults_right(&mut tenant.routes));
+        map
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn routes_that_are_said_to_add_nothing_add_nothing(
+        map in with_copies(),
+        events in prop::collection::vec(event(), 1..30),
+    ) {
+        let analysis = analyze(&map).unwrap();
+        let needless: BTreeSet<String> = analysis.findings.iter().filter_map(|finding| match finding.kind {
+            FindingKind::Duplicate { .. } | FindingKind::Shadowed { .. } | FindingKind::Unreachable => {
+                Some(finding.id.clone())
+            }
+            _ => None,
+        }).collect();
+        let fewer = without(&map, &needless);
+        for event in &events {
+            prop_assert_eq!(fate(&fewer, event), fate(&map, event), "without {:?}: {:?}", needless, event);
+            for (route, truth) in truths(&map, event).into_iter().flat_map(|(_, truths)| truths) {
+                let is_unreachable = analysis.findings.iter().any(|finding| {
+                    finding.id == route.id && finding.kind == FindingKind::Unreachable
+                });
+                prop_assert!(!is_unreachable || truth != Some(Truth::True), "{:?} of {:?}", route, event);
+            }
+        }
+        prop_assert_eq!(analysis.costs.len(), all_routes(&map).count());
+    }
+}
+
+fn destination(id: &str, topic: &str) -> Destination {
+    let kind = Some(v1::destination::Kind::Kafka(KafkaTopic { topic: topic.to_owned() }));
+    Destination { id: id.to_owned(), kind }
+}
+
+fn route(id: &str, when: &str) -> Route {
+    let when = Condition { kind: Some(condition::Kind::Cel(when.to_owned())) };
+    Route {
+        id: id.to_owned(),
+        types: Some(EventTypes { exact: vec!["a".to_owned()], ..EventTypes::default() }),
+        when: (!matches!(&when.kind, Some(condition::Kind::Cel(text)) if text.is_empty())).then_some(when),
+        to: vec!["board".to_owned()],
+        ..Route::default()
+    }
+}
+
+fn map(routes: Vec<Route>) -> RouteMap {
+    RouteMap {
+        name: "hunt".to_owned(),
+        destinations: vec![destination("board", "hunt-board")],
+        routes,
+        ..RouteMap::default()
+    }
+}
+
+fn found(map: &RouteMap) -> Vec<String> {
+    let findings = analyze(map).unwrap().findings;
+    findings.iter().map(|finding| format!("{} {}: {:?}", finding.path, finding.id, finding.kind)).collect()
+}
+
+/// What is said of two routes with these conditions.
+fn of_two(one: &str, two: &str) -> Vec<String> {
+    found(&map(vec![route("one", one), route("two", two)]))
+}
+
+#[test]
+fn routes_that_add_nothing_are_found_with_the_route_that_makes_them_needless() {
+    let duplicate = r#"routes[1] two: Duplicate { of: "one" }"#;
+    let two_by_one = r#"routes[1] two: Shadowed { by: "one" }"#;
+    let one_by_two = r#"routes[0] one: Shadowed { by: "two" }"#;
+    for (one, two, expected) in [
+        ("payload.a in [1, 2]", "payload.a in [2.0, 1]", Some(duplicate)),
+        ("", "payload.a == 1", Some(two_by_one)),
+        ("payload.a == 1 && payload.b == 2", "payload.b == 2", Some(one_by_two)),
+        ("payload.a == 1", "payload.a in [1, 2]", Some(one_by_two)),
+        ("payload.a > 5 && payload.a < 8", "payload.a >= 5", Some(one_by_two)),
+        ("payload.a > 5", "payload.a >= 6", Some(two_by_one)),
+        ("payload.a.startsWith('ab')", "payload.a.startsWith('abc')", Some(two_by_one)),
+        ("payload.a.contains('b')", "payload.a.endsWith('abc')", Some(two_by_one)),
+        ("has(payload.a)", "payload.a == 1", Some(two_by_one)),
+        ("payload.a == 1 || payload.b == 1", "payload.b == 1", Some(two_by_one)),
+        ("payload.a.exists(x, x.b > 1)", "payload.a.exists(x, x.b > 2 && x.c == 1)", Some(two_by_one)),
+        // Neither makes the other needless.
+        ("payload.a == 1", "payload.a == 2", None),
+        ("payload.a > 5", "payload.a < 8", None),
+        ("payload.a == '1'", "payload.a == 1", None),
+        ("payload.a != 1", "payload.a != 2", None),
+        ("payload.a > 1", "payload.a > 'a'", None),
+        (
+            "payload.a.exists(x, x.b > 1) && payload.a.exists(x, x.c > 1)",
+            "payload.a.exists(x, x.b > 1 && x.d > 1)",
+            None,
+        ),
+    ] {
+        assert_eq!(of_two(one, two), Vec::from_iter(expected), "{one} and {two}");
+    }
+}
+
+#[test]
+fn types_and_destinations_and_dead_letters_count() {
+    let with = |change: fn(&mut Route)| {
+        let mut two = route("two", "payload.a == 1");
+        change(&mut two);
+        let mut map = map(vec![route("one", "payload.a == 1"), two]);
+        map.destinations.push(destination("spare", "hunt-spare"));
+        map.unmatched = Some(v1::Unmatched { policy: Some(v1::unmatched::Policy::Destination("spare".to_owned())) });
+        found(&map)
+    };
+    assert_eq!(with(|two| two.to.push("spare".to_owned())), [r#"routes[0] one: Shadowed { by: "two" }"#]);
+    let prefix =
+        |two: &mut Route| two.types = Some(EventTypes { prefixes: vec!["a".to_owned()], ..EventTypes::default() });
+    assert_eq!(with(prefix), [r#"routes[0] one: Shadowed { by: "two" }"#]);
+    let other = |two: &mut Route| two.types = Some(EventTypes { exact: vec!["b".to_owned()], ..EventTypes::default() });
+    assert_eq!(with(other), [""; 0]);
+    // It makes dead letters that the other one does not.
+    assert_eq!(with(|two| two.on_absent = 2), [r#"routes[0] one: Shadowed { by: "two" }"#]);
+    let mut of_tenant = map(vec![route("one", "payload.a == 1")]);
+    of_tenant.tenants.push(Tenant {
+        id: "live".to_owned(),
+        routes: vec![route("own", "payload.a == 1")],
+        ..Tenant::default()
+    });
+    assert_eq!(found(&of_tenant), [r#"tenants[0].routes[0] own: Duplicate { of: "one" }"#]);
+    // What one tenant has is not there for all.
+    of_tenant.tenants[0].routes[0].when = None;
+    assert_eq!(found(&of_tenant), [""; 0]);
+}
+
+#[test]
+fn a_condition_that_can_never_be_true_is_found_and_arrays_are_thought_of() {
+    for (when, is_found) in [
+        ("payload.a == 1 && payload.a == 2", true),
+        ("payload.a == 1 && payload.a in [2, 3]", true),
+        ("payload.a > 5 && payload.b == 1 && payload.a <= 5", true),
+        ("payload.a > 5 && payload.a == 'x'", true),
+        ("payload.a.startsWith('ab') && payload.a.startsWith('b')", true),
+        ("payload.a == 1 && !has(payload.a)", true),
+        ("payload.a == 1 && !(payload.a in [1, 2])", true),
+        ("payload.a.exists(x, x.b == 1 && x.b == 2)", true),
+        ("(payload.a == 1 && payload.a == 2) || (payload.a == 3 && payload.a > 4)", true),
+        ("payload.a > 5 && payload.a < 6", false),
+        ("payload.a >= 5 && payload.a <= 5", false),
+        ("payload.a == 1 && payload.b == 2", false),
+        ("payload.a.exists(x, x == 1) && payload.a.exists(x, x == 2)", false),
+        ("payload.a.startsWith('ab') && payload.a.startsWith('a')", false),
+    ] {
+        let expected = if is_found { vec!["routes[0] one: Unreachable"] } else { vec![] };
+        assert_eq!(found(&map(vec![route("one", when)])), expected, "{when}");
+    }
+    // Two elements of an array can be two values.
+    let pattern = |text: &str| Condition { kind: Some(condition::Kind::EventPattern(text.to_owned())) };
+    let both = vec![pattern(r#"{"a": [1]}"#), pattern(r#"{"a": [2]}"#)];
+    let both = Condition { kind: Some(condition::Kind::All(Conditions { conditions: both })) };
+    assert_eq!(found(&map(vec![Route { when: Some(both), ..route("one", "") }])), [""; 0]);
+}
+
+#[test]
+fn destinations_that_nobody_goes_to_and_topics_that_feed_themselves_are_found() {
+    let mut looped = map(vec![route("one", "")]);
+    looped.destinations.push(destination("spare", "hunt-spare"));
+    looped.sources.push(Source { topic: "hunt-board".to_owned(), ..Source::default() });
+    looped.sources.push(Source { topic: "hunt-spare".to_owned(), ..Source::default() });
+    assert_eq!(
+        found(&looped),
+        [r#"destinations[0] board: Loop { topic: "hunt-board" }"#, "destinations[1] spare: UnusedDestination"]
+    );
+}
+
+#[test]
+fn costs_tell_what_a_route_adds_and_what_it_shares() {
+    let map = map(vec![
+        route("one", "payload.a == 1 && payload.b == 2"),
+        route("two", "payload.a == 1 && payload.c.exists(x, x.d == 1)"),
+        route("three", "payload.a == 7 || payload.b == 8"),
+    ]);
+    let analysis = analyze(&map).unwrap();
+    let told = |place: usize| {
+        let cost = &analysis.costs[place];
+        (cost.own_tests, cost.shared_tests, cost.fields, cost.any_elements, cost.tree_nodes > 0)
+    };
+    assert_eq!(told(0), (1, 1, 2, 0, false));
+    assert_eq!(told(1), (1, 1, 2, 1, true));
+    assert_eq!(told(2), (2, 0, 2, 0, true));
+    let sharing = &analysis.sharing[0];
+    assert_eq!((sharing.routes, sharing.needed_routes, sharing.tests, sharing.different_tests), (3, 3, 6, 5));
+    assert!(analysis.is_complete && compile(&map).is_ok());
+}
