@@ -292,7 +292,7 @@ fn every_command_answers_in_json() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["apply", "validate", "get", "versions", "status", "limits"] {
+    for command in ["apply", "validate", "explain", "diff", "analyze", "get", "versions", "status", "limits"] {
         let (code, stdout, _) = said(&ctl("", &[command, "--help"]));
         let examples = stdout.split("Examples:").nth(1).unwrap_or_default();
         assert!(code == 0 && examples.contains(&format!("veltrixctl {command}")), "{stdout}");

@@ -1,9 +1,11 @@
 //! The program `veltrixctl`: what operators type.
 //!
-//! Start at [`run`]. Files are read and written in [`maps`], the control plane is called in [`remote`], and what people see is
-//! written in [`print`].
+//! Start at [`run`]. Files are read and written in [`maps`] and [`events`], the control plane is called in [`remote`], what needs none is
+//! found out in [`offline`], and what people see is written in [`print`].
 
+mod events;
 mod maps;
+mod offline;
 mod print;
 mod remote;
 
@@ -21,6 +23,8 @@ use veltrix_proto::v1::engine_outcome::Outcome;
 const EXAMPLES: &str = "\
 Examples:
   veltrixctl validate routes.proto                        what is wrong with it, without a control plane
+  veltrixctl explain routes.proto event.json              why this event goes where it goes
+  veltrixctl diff before.binpb routes.proto               what a change changes
   veltrixctl apply schemas/ --dry-run                     would every engine take it?
   veltrixctl apply schemas/ --note \"open the spring hunt\"  make it the map of the whole fleet
   veltrixctl status                                       which engine runs which version
@@ -52,6 +56,29 @@ Examples:
   veltrixctl validate routes.txtpb
   veltrixctl validate schemas/ billing.proto          all of them together are one map
   generate-routes | veltrixctl validate - --format txtpb --json";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  veltrixctl explain routes.proto event.json
+  veltrixctl explain routes.proto event.json --route clues   of one route only
+  echo '{\"headers\": {\"ce_type\": \"hunt.clue.found\"}, \"payload\": {\"points\": 7}}' | veltrixctl explain schemas/ -
+An event is a JSON object: `topic`, `key`, `headers` (an object of texts), `payload` (any JSON) or `payload_text`, and `timestamp`
+(milliseconds since 1970); all of them can be left out.";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  veltrixctl get -o now.binpb && veltrixctl diff now.binpb routes.proto
+  veltrixctl diff now.binpb routes.proto --events events.jsonl   which events are delivered otherwise
+  veltrixctl diff now.binpb routes.proto --json | jq -r '.changes[] | select(.kind == \"route\") | .id'
+The events are JSON objects as `veltrixctl explain --help` says, one on each line.";
+
+const ANALYZE_EXAMPLES: &str = "\
+Examples:
+  veltrixctl analyze routes.proto
+  veltrixctl analyze schemas/ --json | jq -r '.findings[] | [.path, .kind] | @tsv'
+What is found is certain: routes that are said to add nothing can all be removed, and no event goes elsewhere. Steps are what a route
+adds to an event of its types: one for each test that no other route makes and each node of its condition that has to be walked, ten for
+each `any_element`.";
 
 const GET_EXAMPLES: &str = "\
 Examples:
@@ -132,6 +159,44 @@ enum Command {
     /// Says what is wrong with a RouteMap, the first 200 faults of it, without a control plane.
     #[command(after_help = VALIDATE_EXAMPLES)]
     Validate {
+        #[command(flatten)]
+        input: Input,
+    },
+    /// Says why an event goes where it goes: for each route, the test that stood in the way. Without a control plane.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain {
+        /// The RouteMap, or the schemas to make it from; - is standard input.
+        #[arg(value_name = "MAP")]
+        map: PathBuf,
+        /// The event, a JSON object; - is standard input.
+        #[arg(value_name = "EVENT")]
+        event: PathBuf,
+        /// Only of this route.
+        #[arg(long, value_name = "ID")]
+        route: Option<String>,
+        /// What MAP is, if its extension does not say so.
+        #[arg(long, value_name = "FORMAT")]
+        format: Option<Format>,
+    },
+    /// Says what changes from one RouteMap to another, however they are written. Without a control plane.
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff {
+        /// The RouteMap before, or the schemas to make it from; - is standard input.
+        #[arg(value_name = "OLD")]
+        old: PathBuf,
+        /// The RouteMap after.
+        #[arg(value_name = "NEW")]
+        new: PathBuf,
+        /// Events, one JSON object on each line: says which of them are delivered otherwise.
+        #[arg(long, value_name = "FILE")]
+        events: Option<PathBuf>,
+        /// What OLD and NEW are, if their extensions do not say so.
+        #[arg(long, value_name = "FORMAT")]
+        format: Option<Format>,
+    },
+    /// Finds routes that add nothing or can't match, unused destinations and loops, and what each route costs. Without a control plane.
+    #[command(after_help = ANALYZE_EXAMPLES)]
+    Analyze {
         #[command(flatten)]
         input: Input,
     },
@@ -224,6 +289,21 @@ async fn run(arguments: Arguments) -> Result<Done, Failure> {
             });
             shown(&|| print::valid(&source.route_map, &size), value).map(Done::new)
         }
+        Command::Explain { map, event, route, format } => {
+            once(&[&map, &event])?;
+            let answer = offline::explain(&maps::read(&[map], format, &mapping)?, &event, route.as_deref())?;
+            shown(&|| answer.text.clone(), Ok(answer.value.clone())).map(Done::new)
+        }
+        Command::Diff { old, new, events, format } => {
+            once(&[&old, &new].into_iter().chain(&events).collect::<Vec<_>>())?;
+            let (old, new) = (maps::read(&[old], format, &mapping)?, maps::read(&[new], format, &mapping)?);
+            let answer = offline::changes(&old, &new, events.as_deref())?;
+            shown(&|| answer.text.clone(), Ok(answer.value.clone())).map(Done::new)
+        }
+        Command::Analyze { input } => {
+            let answer = offline::analysis(&maps::read(&input.files, input.format, &mapping)?)?;
+            shown(&|| answer.text.clone(), Ok(answer.value.clone())).map(Done::new)
+        }
         Command::Get { version, output, format } => {
             let output = output.as_deref().filter(|output| !maps::is_standard(output));
             let format = maps::output_format(format, output)?;
@@ -260,5 +340,13 @@ async fn run(arguments: Arguments) -> Result<Done, Failure> {
             let value = mapping.to_value("veltrix.v1.GetLimitsResponse", &answer);
             shown(&|| print::limits(&answer.limits), value).map(Done::new)
         }
+    }
+}
+
+/// Standard input can be read once.
+fn once(paths: &[&PathBuf]) -> Result<(), Failure> {
+    match paths.iter().filter(|path| maps::is_standard(path)).count() {
+        0 | 1 => Ok(()),
+        _ => Err(Failure::usage("only one of the files can be standard input".into())),
     }
 }

@@ -11,7 +11,7 @@ use veltrix_control_plane::map_id::MapDigest;
 use veltrix_proto::v1::engine_outcome::Outcome;
 use veltrix_proto::v1::route_map_version::State;
 use veltrix_proto::v1::{self};
-use veltrix_route_table::Refused;
+use veltrix_route_table::{Refused, RouteCost, Sharing};
 
 /// Why a command did not do what it was asked to.
 pub(crate) enum Failure {
@@ -256,6 +256,32 @@ pub(crate) fn limits(limits: &[v1::Limit]) -> String {
         vec![limit.name.clone(), limit.max.to_string(), used, limit.meaning.clone()]
     };
     table(&["LIMIT", "MAX", "USED", "COUNTS"], &limits.iter().map(row).collect::<Vec<_>>())
+}
+
+pub(crate) fn costs(costs: &[&RouteCost]) -> String {
+    let row = |cost: &&RouteCost| {
+        let numbers = [
+            cost.steps(),
+            cost.own_tests,
+            cost.shared_tests,
+            cost.fields,
+            cost.tree_nodes,
+            cost.any_elements,
+            cost.types,
+        ];
+        std::iter::once(cost.id.clone()).chain(numbers.map(|number| number.to_string())).collect()
+    };
+    let head = ["COSTS MOST", "STEPS", "OWN TESTS", "SHARED", "FIELDS", "TREE NODES", "ANY ELEMENTS", "TYPES"];
+    table(&head, &costs.iter().map(row).collect::<Vec<_>>())
+}
+
+pub(crate) fn sharing(rows: &[Sharing]) -> String {
+    let row = |row: &Sharing| {
+        let numbers = [row.routes, row.needed_routes, row.tests, row.different_tests];
+        let name = row.tenant.clone().unwrap_or_else(|| "(all)".into());
+        std::iter::once(name).chain(numbers.map(|number| number.to_string())).collect()
+    };
+    table(&["TENANT", "ROUTES", "NEEDED", "TESTS", "DIFFERENT"], &rows.iter().map(row).collect::<Vec<_>>())
 }
 
 fn outcome_row(engine: &v1::EngineOutcome) -> Vec<String> {

@@ -92,7 +92,8 @@ pub struct RouteCost {
     pub shared_tests: usize,
     /// Different places of the payload that its condition asks for.
     pub fields: usize,
-    /// Nodes of its condition that can't be decided together with other routes': they are walked one by one.
+    /// Nodes of its condition that are not decided together with other routes', and are walked one by one: those that say what bitsets
+    /// can't, and all of a route that stands alone under its types.
     pub tree_nodes: usize,
     /// `any_element`s, which walk their part of the condition once for each element.
     pub any_elements: usize,

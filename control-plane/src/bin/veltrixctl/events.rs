@@ -1,0 +1,110 @@
+//! Events in files: one JSON object, or one on each line.
+
+use crate::maps::is_standard;
+use crate::print::Failure;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read as _};
+use std::path::Path;
+use veltrix_route_table::{Event, Value};
+
+/// An event as people write it: `{"topic": "t", "key": "k", "headers": {"ce_type": "a"}, "payload": {"n": 1}, "timestamp": 0}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Written {
+    #[serde(default)]
+    topic: String,
+    key: Option<String>,
+    /// `null`: a header that is there and says nothing.
+    #[serde(default)]
+    headers: BTreeMap<String, Option<String>>,
+    /// JSON of any type, of which every byte counts.
+    payload: Option<Box<RawValue>>,
+    /// A payload that is no JSON, or is to be sent as this very text.
+    payload_text: Option<String>,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    timestamp: Option<i64>,
+}
+
+impl Event for Written {
+    fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    fn key(&self) -> Value<'_> {
+        self.key.as_ref().map_or(Value::Missing, |key| Value::Bytes(key.as_bytes()))
+    }
+
+    fn header(&self, name: &str) -> Value<'_> {
+        match self.headers.get(name) {
+            None => Value::Missing,
+            Some(None) => Value::Null,
+            Some(Some(value)) => Value::Bytes(value.as_bytes()),
+        }
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        let payload = self.payload.as_ref().map(|payload| payload.get());
+        payload.or(self.payload_text.as_deref()).map(str::as_bytes)
+    }
+
+    fn timestamp(&self) -> Option<i64> {
+        self.timestamp
+    }
+}
+
+const SHAPE: &str = "an event is {\"topic\": \"t\", \"key\": \"k\", \"headers\": {\"ce_type\": \"a\"}, \"payload\": {\"n\": 1}, \"timestamp\": 0}, of which all can be left out, with `payload_text` for a payload that is no JSON";
+
+fn parse(text: &str, shown: &str, line_before: usize) -> Result<Written, Failure> {
+    let invalid = |line: usize, column: usize, fault: &str| Failure::Refused {
+        text: format!("{shown}:{}:{column}: {fault}", line_before + line),
+        reasons: Vec::new(),
+        hint: Some(SHAPE.to_owned()),
+    };
+    let event: Written = serde_json::from_str(text).map_err(|fault| {
+        let text = fault.to_string();
+        // It ends with the place, which is told apart.
+        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+        invalid(fault.line(), fault.column(), what)
+    })?;
+    match (&event.payload, &event.payload_text) {
+        (Some(_), Some(_)) => Err(invalid(1, 1, "`payload` and `payload_text` are given; leave one of them out")),
+        _ => Ok(event),
+    }
+}
+
+/// The event of a file, or of standard input.
+pub(crate) fn read(path: &Path) -> Result<Written, Failure> {
+    let (shown, mut file) = open(path)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|error| unreadable(&shown, &error))?;
+    parse(&text, &shown, 0)
+}
+
+/// Each event of a file with one on each line, with the number of its line; empty lines are none.
+pub(crate) fn each(path: &Path, mut each: impl FnMut(usize, &Written)) -> Result<(), Failure> {
+    let (shown, file) = open(path)?;
+    for (before, line) in file.lines().enumerate() {
+        let line = line.map_err(|error| unreadable(&shown, &error))?;
+        if !line.trim().is_empty() {
+            each(before + 1, &parse(&line, &shown, before)?);
+        }
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<(String, Box<dyn BufRead>), Failure> {
+    if is_standard(path) {
+        return Ok(("standard input".to_owned(), Box::new(BufReader::new(std::io::stdin()))));
+    }
+    let shown = path.display().to_string();
+    match std::fs::File::open(path) {
+        Ok(file) => Ok((shown, Box::new(BufReader::new(file)))),
+        Err(error) => Err(unreadable(&shown, &error)),
+    }
+}
+
+fn unreadable(shown: &str, error: &std::io::Error) -> Failure {
+    Failure::invalid(format!("can't read `{shown}`: {error}"))
+}

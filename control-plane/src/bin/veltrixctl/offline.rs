@@ -1,0 +1,287 @@
+//! What can be said of maps without a control plane: why an event goes where it goes, and what a change changes.
+
+use crate::events;
+use crate::maps::Source;
+use crate::print::{self, Failure};
+use prost::Message as _;
+use serde_json::{Value, json};
+use std::path::Path;
+use veltrix_proto::v1::RouteMap;
+use veltrix_route_table::{
+    Actual, Analysis, Because, Cause, Change, Compiler, EventDiff, Explanation, Finding, FindingKind, How, Outcome,
+    RouteCost, RouteExplanation, RouteTable, Sharing, Subject, TenantFound, Truth, Unmatched, ValueKind, Verdict,
+    Written, analyze, diff, diff_event,
+};
+
+/// Changed events that are told before they are only counted.
+const EVENTS_TOLD: usize = 100;
+
+/// Routes and tenants whose cost is shown to people.
+const COSTS_TOLD: usize = 10;
+
+/// An answer for people and for programs.
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) value: Value,
+}
+
+fn table_of(source: &Source) -> Result<RouteTable, Failure> {
+    Compiler::new().compile(&source.route_map).map_err(|refused| Failure::refused(&refused, source))
+}
+
+fn map_of(source: &Source) -> Result<RouteMap, Failure> {
+    RouteMap::decode(source.route_map.clone())
+        .map_err(|fault| Failure::invalid(format!("this is no RouteMap: {fault}")))
+}
+
+/// Why the event in a file goes where it goes; of one route only, if it is named.
+pub(crate) fn explain(source: &Source, event: &Path, route: Option<&str>) -> Result<Answer, Failure> {
+    let table = table_of(source)?;
+    let mut explanation = table.explain(&events::read(event)?);
+    if let Some(id) = route {
+        let mut all = (0..).map_while(|place| table.route_index(place));
+        if !all.any(|route| table.route_id(route) == id) {
+            return Err(Failure::usage(format!("the map has no route `{id}`")));
+        }
+        explanation.routes.retain(|route| route.id == id);
+        if explanation.routes.is_empty() && explanation.event_type.is_ok() {
+            return Err(Failure::usage(format!(
+                "route `{id}` is another tenant's than the event, which does not meet it"
+            )));
+        }
+    }
+    Ok(Answer { text: format!("{explanation}\n"), value: of_explanation(&explanation) })
+}
+
+fn of_explanation(explanation: &Explanation) -> Value {
+    let (tenant, is_known) = match &explanation.tenant {
+        TenantFound::None => (None, false),
+        TenantFound::Unknown(tenant) => (Some(tenant), false),
+        TenantFound::Known(tenant) => (Some(tenant), true),
+    };
+    let verdict = match explanation.verdict {
+        Verdict::Routed => "routed",
+        Verdict::Unmatched(Unmatched::Drop) => "dropped",
+        Verdict::Unmatched(Unmatched::DeadLetter) => "dead_letter",
+        Verdict::Unmatched(Unmatched::Destination(_)) => "unmatched_destination",
+        Verdict::Unreadable(_) => "unreadable",
+    };
+    let deliveries = explanation.deliveries.iter().map(
+        |delivery| json!({ "destination": delivery.destination, "topic": delivery.topic, "route": delivery.route }),
+    );
+    json!({
+        "eventType": explanation.event_type.as_ref().ok(),
+        "unreadable": explanation.event_type.as_ref().err().map(ToString::to_string),
+        "typeOrigin": explanation.type_origin,
+        "tenant": tenant,
+        "tenantHasRoutes": is_known,
+        "payloadFault": explanation.payload.map(|fault| fault.to_string()),
+        "verdict": verdict,
+        "undecidedRoute": explanation.undecided,
+        "deliveries": deliveries.collect::<Vec<_>>(),
+        "routes": explanation.routes.iter().map(of_route).collect::<Vec<_>>(),
+    })
+}
+
+fn of_route(route: &RouteExplanation) -> Value {
+    let (outcome, types, cause, dead_letter) = match &route.outcome {
+        Outcome::Matched => ("matched", None, None, false),
+        Outcome::Disabled => ("disabled", None, None, false),
+        Outcome::OtherType(types) => {
+            let types = json!({ "exact": types.exact, "prefixes": types.prefixes });
+            ("other_type", Some(types), None, false)
+        }
+        Outcome::NoMatch(cause) => ("no_match", None, Some(cause), false),
+        Outcome::Absent { cause, dead_letter } => ("absent", None, Some(cause), *dead_letter),
+    };
+    let written = match route.written {
+        Written::Tree => "tree",
+        Written::Cel => "cel",
+        Written::EventPattern => "event_pattern",
+    };
+    json!({
+        "id": route.id,
+        "ofTenant": route.is_of_tenant,
+        "written": written,
+        "outcome": outcome,
+        "deadLetter": dead_letter,
+        "types": types,
+        "cause": cause.map(of_cause),
+    })
+}
+
+/// Which of `actual`, `parts`, `opposite` and `elements` there is says what it rests on.
+fn of_cause(cause: &Cause) -> Value {
+    let truth = match cause.truth {
+        Truth::False => "false",
+        Truth::True => "true",
+        Truth::Absent => "absent",
+    };
+    let mut value = json!({ "words": cause.words, "truth": truth });
+    match &cause.because {
+        Because::Value { place, actual } => {
+            value["place"] = json!(place);
+            value["actual"] = of_actual(actual);
+            value["more"] = json!(actual.more);
+        }
+        Because::Parts { parts, more } => {
+            value["parts"] = parts.iter().map(of_cause).collect();
+            value["more"] = json!(more);
+        }
+        Because::Opposite(inner) => value["opposite"] = of_cause(inner),
+        Because::Elements { place, elements, more } => {
+            value["place"] = json!(place);
+            let element = |(index, cause): &(usize, Cause)| json!({ "index": index, "cause": of_cause(cause) });
+            value["elements"] = elements.iter().map(element).collect();
+            value["more"] = json!(more);
+        }
+    }
+    value
+}
+
+fn of_actual(actual: &Actual) -> Value {
+    let kind = |kind: ValueKind| match kind {
+        ValueKind::Null => "null",
+        ValueKind::Boolean => "boolean",
+        ValueKind::Number => "number",
+        ValueKind::Text => "text",
+        ValueKind::Object => "object",
+        ValueKind::Array => "array",
+        ValueKind::Broken => "broken",
+    };
+    let values = actual
+        .values
+        .iter()
+        .map(|value| json!({ "text": value.text, "type": kind(value.kind), "otherType": value.is_of_other_type }));
+    values.collect()
+}
+
+/// What changes from one map to the other, and for the events of a file.
+pub(crate) fn changes(old: &Source, new: &Source, events: Option<&Path>) -> Result<Answer, Failure> {
+    let tables = (table_of(old)?, table_of(new)?);
+    let changes = diff(&map_of(old)?, &map_of(new)?);
+    let mut text: String = changes.iter().map(|change| format!("{change}\n")).collect();
+    if changes.is_empty() {
+        text.push_str("no change: both maps say the same\n");
+    }
+    let mut value = json!({ "changes": changes.iter().map(of_change).collect::<Vec<_>>() });
+    if let Some(path) = events {
+        let (mut count, mut changed, mut told) = (0usize, 0usize, Vec::new());
+        events::each(path, |line, event| {
+            count += 1;
+            let diff = diff_event(&tables.0, &tables.1, event);
+            changed += usize::from(!diff.is_empty());
+            if !diff.is_empty() && told.len() < EVENTS_TOLD {
+                told.push((line, diff));
+            }
+        })?;
+        for (line, diff) in &told {
+            text.push_str(&format!("event on line {line}\n    {}\n", diff.to_string().replace('\n', "\n    ")));
+        }
+        let more = changed - told.len();
+        if more > 0 {
+            text.push_str(&format!("and {more} more\n"));
+        }
+        text.push_str(&format!("{changed} of {count} events are delivered otherwise\n"));
+        let told: Vec<Value> = told.iter().map(|(line, diff)| of_event(*line, diff)).collect();
+        value["events"] = json!({ "count": count, "changed": changed, "told": told });
+    }
+    Ok(Answer { text, value })
+}
+
+/// What is needless or wrong in a map, and which routes cost most.
+pub(crate) fn analysis(source: &Source) -> Result<Answer, Failure> {
+    let analysis = analyze(&map_of(source)?).map_err(|refused| Failure::refused(&refused, source))?;
+    let mut text = String::new();
+    for Finding { path, id, kind } in &analysis.findings {
+        let what = if path.starts_with("destinations") { "destination" } else { "route" };
+        text.push_str(&format!("{path}: {what} `{id}` {kind}\n"));
+    }
+    if analysis.findings.is_empty() {
+        text.push_str("nothing is needless\n");
+    }
+    if !analysis.is_complete {
+        text.push_str("the map is too large to compare all routes; there may be more\n");
+    }
+    let mut costs: Vec<&RouteCost> = analysis.costs.iter().collect();
+    costs.sort_by_key(|cost| std::cmp::Reverse(cost.steps()));
+    text.push_str(&print::costs(costs.get(..COSTS_TOLD).unwrap_or(&costs)));
+    text.push_str(&print::sharing(analysis.sharing.get(..COSTS_TOLD).unwrap_or(&analysis.sharing)));
+    Ok(Answer { text, value: of_analysis(&analysis) })
+}
+
+fn of_analysis(analysis: &Analysis) -> Value {
+    let finding = |Finding { path, id, kind }: &Finding| {
+        let (name, other) = match kind {
+            FindingKind::Duplicate { of } => ("duplicate", Some(of)),
+            FindingKind::Shadowed { by } => ("shadowed", Some(by)),
+            FindingKind::Unreachable => ("unreachable", None),
+            FindingKind::UnusedDestination => ("unused_destination", None),
+            FindingKind::Loop { topic } => ("loop", Some(topic)),
+        };
+        json!({ "path": path, "id": id, "kind": name, "other": other, "message": kind.to_string() })
+    };
+    let cost = |cost: &RouteCost| {
+        json!({
+            "path": cost.path, "id": cost.id, "steps": cost.steps(), "types": cost.types, "ownTests": cost.own_tests,
+            "sharedTests": cost.shared_tests, "fields": cost.fields, "treeNodes": cost.tree_nodes,
+            "anyElements": cost.any_elements,
+        })
+    };
+    let sharing = |row: &Sharing| {
+        json!({
+            "tenant": row.tenant, "routes": row.routes, "neededRoutes": row.needed_routes, "tests": row.tests,
+            "differentTests": row.different_tests,
+        })
+    };
+    json!({
+        "findings": analysis.findings.iter().map(finding).collect::<Vec<_>>(),
+        "costs": analysis.costs.iter().map(cost).collect::<Vec<_>>(),
+        "sharing": analysis.sharing.iter().map(sharing).collect::<Vec<_>>(),
+        "complete": analysis.is_complete,
+    })
+}
+
+fn of_change(change: &Change) -> Value {
+    let (kind, tenant) = match &change.subject {
+        Subject::Map => ("map", None),
+        Subject::Source(_) => ("source", None),
+        Subject::Destination(_) => ("destination", None),
+        Subject::Tenant(_) => ("tenant", None),
+        Subject::Route { tenant, .. } => ("route", tenant.as_ref()),
+    };
+    let (how, from) = match &change.how {
+        How::Added => ("added", None),
+        How::Removed => ("removed", None),
+        How::Renamed(from) => ("renamed", Some(from)),
+        How::MovedFrom(from) => ("moved", from.as_ref()),
+        How::Changed => ("changed", None),
+    };
+    let details = change
+        .details
+        .iter()
+        .map(|detail| json!({ "what": detail.what.to_string(), "before": detail.before, "after": detail.after }));
+    json!({
+        "kind": kind,
+        "id": change.subject.name(),
+        "tenant": tenant,
+        "how": how,
+        "from": from,
+        "details": details.collect::<Vec<_>>(),
+    })
+}
+
+fn of_event(line: usize, diff: &EventDiff) -> Value {
+    let by_route = |deliveries: &[(String, Option<String>)]| -> Value {
+        deliveries.iter().map(|(to, route)| json!({ "destination": to, "route": route })).collect()
+    };
+    let moved = diff.moved.iter().map(|(to, was, is)| json!({ "destination": to, "before": was, "after": is }));
+    json!({
+        "line": line,
+        "gained": by_route(&diff.gained),
+        "lost": by_route(&diff.lost),
+        "moved": moved.collect::<Vec<_>>(),
+        "deadLetterBefore": diff.dead_letter.0,
+        "deadLetterAfter": diff.dead_letter.1,
+    })
+}
