@@ -228,6 +228,7 @@ fn routes_that_add_nothing_are_found_with_the_route_that_makes_them_needless() {
         // Neither makes the other needless.
         ("payload.a == 1", "payload.a == 2", None),
         ("payload.a > 5", "payload.a < 8", None),
+        ("payload.a >= 5 && payload.b == 1", "payload.a > 5", None),
         ("payload.a == '1'", "payload.a == 1", None),
         ("payload.a != 1", "payload.a != 2", None),
         ("payload.a > 1", "payload.a > 'a'", None),
