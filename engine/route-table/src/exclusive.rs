@@ -23,6 +23,11 @@ impl Exclusive {
     fn order(&self) -> (u32, bool, u32, RouteIndex) {
         (self.group, self.is_default, self.priority, self.route)
     }
+
+    /// Whether this route keeps `other` from being asked, if it is the last one of their group that delivers.
+    pub(crate) fn keeps(&self, other: &Exclusive) -> bool {
+        self.route != other.route && (other.is_default || (!self.continues && self.order() < other.order()))
+    }
 }
 
 /// What was decided of an event's routes in groups; reused for all events.

@@ -77,16 +77,21 @@ impl RouteTable {
         self.slots.get(slot as usize).and_then(|row| row.alike).unwrap_or(slot)
     }
 
+    /// The route that was compiled for one of a slot: it itself, or one of a tenant before it that has the same routes.
+    pub(crate) fn compiled_route(&self, slot: u32, route: RouteIndex) -> RouteIndex {
+        let later = self.slots.get(slot as usize).map_or(0, |row| self.routes_later(row));
+        RouteIndex(route.0.saturating_sub(later))
+    }
+
     /// The routes of `slots`, in the order of the map.
     pub(crate) fn filed(&self, slots: &[u32]) -> Vec<Filed> {
         let compiled: Vec<u32> = slots.iter().map(|slot| self.compiled_slot(*slot)).collect();
         let types = self.types_of_compiled(&compiled);
         let of_slot = |slot: u32| {
-            let later = self.slots.get(slot as usize).map_or(0, |row| self.routes_later(row));
             let types = &types;
-            self.routes_of(slot).map(move |route| {
-                let types = types.get(&RouteIndex(route.saturating_sub(later))).cloned().unwrap_or_default();
-                Filed { route: RouteIndex(route), slot, types }
+            self.routes_of(slot).map(RouteIndex).map(move |route| {
+                let types = types.get(&self.compiled_route(slot, route)).cloned().unwrap_or_default();
+                Filed { route, slot, types }
             })
         };
         slots.iter().flat_map(|slot| of_slot(*slot)).collect()

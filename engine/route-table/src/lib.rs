@@ -101,8 +101,8 @@ pub use deliveries::{Deliveries, Delivery, Matches, Verdict};
 pub use diff::{Aspect, Change, Detail, EventDiff, How, Subject, diff, diff_event};
 pub use event::{Event, Value};
 pub use explain::{
-    Actual, ActualValue, Because, Cause, DeliveryExplanation, Explanation, NoFields, Outcome, RouteExplanation,
-    TenantFound, ValueKind,
+    Actual, ActualValue, Because, Cause, DeliveryExplanation, Explanation, InGroup, NoFields, Outcome,
+    RouteExplanation, SharePlace, TenantFound, ValueKind,
 };
 pub use fault::{Fault, Reason, Refused, WireFault};
 pub use filed::RouteTypes;

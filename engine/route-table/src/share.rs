@@ -28,20 +28,28 @@ impl Share {
 
     #[inline]
     pub(crate) fn has_text(&self, text: &[u8]) -> bool {
-        self.has(XxHash64::oneshot(self.seed, text))
+        (self.from..self.to).contains(&self.place_of_text(text))
     }
 
     pub(crate) fn has_number(&self, number: &Number<'_>) -> bool {
-        let mut hasher = XxHash64::with_seed(self.seed);
-        number.spell(&mut |part| hasher.write(part));
-        self.has(hasher.finish())
+        (self.from..self.to).contains(&self.place_of_number(number))
     }
 
     #[inline]
-    fn has(&self, hash: u64) -> bool {
-        let place = ((u128::from(hash) * u128::from(PLACES)) >> 64) as u32;
-        (self.from..self.to).contains(&place)
+    pub(crate) fn place_of_text(&self, text: &[u8]) -> u32 {
+        place(XxHash64::oneshot(self.seed, text))
     }
+
+    pub(crate) fn place_of_number(&self, number: &Number<'_>) -> u32 {
+        let mut hasher = XxHash64::with_seed(self.seed);
+        number.spell(&mut |part| hasher.write(part));
+        place(hasher.finish())
+    }
+}
+
+#[inline]
+fn place(hash: u64) -> u32 {
+    ((u128::from(hash) * u128::from(PLACES)) >> 64) as u32
 }
 
 #[cfg(test)]

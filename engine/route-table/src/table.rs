@@ -33,6 +33,8 @@ pub struct RouteTable {
     pub(crate) fan_out_destinations: Vec<DestinationIndex>,
     /// The routes that belong to exclusive groups.
     pub(crate) exclusives: Vec<Exclusive>,
+    /// The names of the groups, by number.
+    pub(crate) exclusive_groups: Vec<Text>,
     pub(crate) conditions: Conditions,
     pub(crate) fields: Fields,
     pub(crate) groups: Groups,
@@ -517,6 +519,7 @@ impl RouteTable {
             + self.fan_outs.capacity() * size_of::<FanOut>()
             + self.fan_out_destinations.capacity() * size_of::<DestinationIndex>()
             + self.exclusives.capacity() * size_of::<Exclusive>()
+            + self.exclusive_groups.capacity() * size_of::<Text>()
             + self.conditions.memory_bytes()
             + self.fields.memory_bytes()
             + self.groups.memory_bytes()
@@ -542,6 +545,7 @@ impl RouteTable {
             fan_outs: Vec::new(),
             fan_out_destinations: Vec::new(),
             exclusives: Vec::new(),
+            exclusive_groups: Vec::new(),
             conditions: Conditions::default(),
             fields: Fields::default(),
             groups: Groups::default(),
@@ -569,6 +573,7 @@ impl RouteTable {
         self.fan_outs.clear();
         self.fan_out_destinations.clear();
         self.exclusives.clear();
+        self.exclusive_groups.clear();
         self.conditions.clear();
         self.fields.clear();
         self.groups.clear();

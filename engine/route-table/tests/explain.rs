@@ -4,12 +4,12 @@ mod support;
 
 use proptest::prelude::*;
 use support::evaluate::json::Json;
-use support::evaluate::{elements_of, evaluate_within, values_of};
-use support::{OwnedEvent, Record, event, many_routes, route_map, truths};
+use support::evaluate::{Given, elements_of, evaluate_within, values_of};
+use support::{OwnedEvent, Record, event, is_asked, many_routes, route_map, truths};
 use veltrix_proto::v1::{self, Condition, Destination, EventTypes, KafkaTopic, Route, RouteMap, Tenant, condition};
 use veltrix_route_table::{
-    Because, Cause, Deliveries, DeliveryExplanation, Explanation, NoFields, Outcome, RouteTable, TenantFound, Truth,
-    ValueKind, compile,
+    Actual, Because, Cause, Deliveries, DeliveryExplanation, Explanation, NoFields, Outcome, RouteTable, SharePlace,
+    TenantFound, Truth, ValueKind, compile,
 };
 
 fn known(truth: Truth) -> support::Truth {
@@ -29,6 +29,7 @@ fn check(cause: &Cause, record: &Record, elements: &[&Json]) {
         (Because::Value { actual, .. }, condition::Kind::Predicate(predicate)) => {
             let readable = actual.values.iter().filter(|value| value.kind != ValueKind::Broken).count();
             assert_eq!(readable + actual.more, values_of(predicate, record, elements), "{cause}");
+            check_shares(cause, predicate, actual);
         }
         (Because::Value { actual, .. }, condition::Kind::Not(inner)) => {
             let condition::Kind::Predicate(predicate) = inner.kind.as_ref().unwrap() else { panic!("{cause}") };
@@ -58,6 +59,52 @@ fn check(cause: &Cause, record: &Record, elements: &[&Json]) {
     }
 }
 
+/// A test for a share tells the places of texts and numbers, and it is these that decide.
+fn check_shares(cause: &Cause, predicate: &v1::Predicate, actual: &Actual) {
+    let Some(v1::predicate::Test::Share(share)) = &predicate.test else {
+        return assert!(actual.values.iter().all(|value| value.share.is_none()), "{cause}");
+    };
+    let mut is_in = false;
+    for value in &actual.values {
+        let is_about = matches!(value.kind, ValueKind::Text | ValueKind::Number);
+        assert_eq!((value.share.is_some(), value.is_of_other_type), (is_about, !is_about), "{cause}");
+        if let Some(SharePlace { place, from, to }) = value.share {
+            assert_eq!((from, to), (share.from, share.to));
+            is_in |= (from..to).contains(&place);
+        }
+    }
+    let says_nothing_else = predicate.on_other_type < 2 && !actual.values.is_empty() && actual.more == 0;
+    assert!(!says_nothing_else || is_in == (cause.truth == Truth::True), "{cause}");
+}
+
+/// A route of an exclusive group is asked or names the one before it, which delivers.
+fn check_groups(explanation: &Explanation, expected: &[support::Met], of_all: usize) {
+    let routes = explanation.routes.iter().zip(expected).collect::<Vec<_>>();
+    let (of_all, of_tenant) = routes.split_at(of_all);
+    for of_slot in [of_all, of_tenant] {
+        let met = of_slot.iter().filter(|(_, (_, truth))| truth.is_some()).collect::<Vec<_>>();
+        let decided: Vec<(&Route, support::Truth)> =
+            met.iter().map(|(_, (route, truth))| (*route, truth.unwrap())).collect();
+        for (at, (told, (route, truth))) in met.iter().enumerate() {
+            let asked = is_asked(&decided, at);
+            assert_eq!(told.outcome == Outcome::Matched, asked && *truth == Some(support::Truth::True), "{told:?}");
+            if let Outcome::Absent { dead_letter, .. } = told.outcome {
+                assert_eq!(dead_letter, asked && route.on_absent == 2, "{told:?}");
+            }
+            assert_eq!(told.exclusive.as_ref().is_none_or(|own| own.behind.is_none()), asked, "{told:?}");
+            let Some(behind) = told.exclusive.as_ref().and_then(|own| own.behind.as_ref()) else { continue };
+            let (before, (before_route, _)) = met.iter().find(|(other, _)| other.id == *behind).unwrap();
+            assert_eq!(before.outcome, Outcome::Matched, "{told:?}");
+            let group = |route: &Route| route.exclusive.clone().unwrap().group;
+            assert_eq!(group(before_route), group(route));
+        }
+        for (told, (route, _)) in of_slot {
+            let own = told.exclusive.as_ref().map(|own| (own.group.clone(), own.is_default));
+            assert_eq!(own, route.exclusive.as_ref().map(|own| (own.group.clone(), own.default)), "{told:?}");
+        }
+    }
+}
+
 fn compare(table: &RouteTable, map: &RouteMap, event: &OwnedEvent) {
     let explanation = table.explain(event);
     let mut out = Deliveries::new();
@@ -76,15 +123,15 @@ fn compare(table: &RouteTable, map: &RouteMap, event: &OwnedEvent) {
     };
     let ids: Vec<&str> = explanation.routes.iter().map(|route| route.id.as_str()).collect();
     assert_eq!(ids, expected.iter().map(|(route, _)| route.id.as_str()).collect::<Vec<_>>());
+    let tenant = map.tenants.iter().find(|tenant| record.tenant == Given::Bytes(tenant.id.clone().into_bytes()));
+    assert_eq!(explanation.has_policy_of_tenant, tenant.is_some_and(|tenant| tenant.unmatched.is_some()));
+    check_groups(&explanation, &expected, map.routes.len());
     for (route, (written, truth)) in explanation.routes.iter().zip(&expected) {
         let said = match &route.outcome {
-            Outcome::Matched => Some(support::Truth::True),
+            Outcome::Matched | Outcome::Excluded => Some(support::Truth::True),
             Outcome::Disabled | Outcome::OtherType(_) => None,
             Outcome::NoMatch(_) => Some(support::Truth::False),
-            Outcome::Absent { dead_letter, .. } => {
-                assert_eq!(*dead_letter, written.on_absent == 2);
-                Some(support::Truth::Absent)
-            }
+            Outcome::Absent { .. } => Some(support::Truth::Absent),
         };
         assert_eq!(said, *truth, "{}: {:?}", route.id, written.when);
         assert_eq!(route.outcome == Outcome::Disabled, written.disabled);
@@ -363,4 +410,28 @@ fn what_is_said_is_bounded_and_says_how_much_is_left_out() {
     let inner = format!("[{}]", ["[7,7,7,7,7,7,7,7,7]"; 9].join(","));
     let said_of_nested = cel(nested, &format!(r#"{{"a": {inner}}}"#));
     assert!(said_of_nested.lines().count() < 80, "{said_of_nested}");
+}
+
+#[test]
+fn a_share_is_answered_with_the_value_its_place_and_the_bounds() {
+    // As in the comment of `Share` in route_map.proto.
+    for (when, payload, expected) in [
+        (
+            "share(payload.id, 'new-flow', 0, 1000)",
+            r#"{"id": "player-8"}"#,
+            "share(payload.id, 'new-flow', 0, 1000): payload.id is 'player-8' (place 8326 of 10000; the share is from 0 to 999)",
+        ),
+        (
+            "!share(payload.id, 'new-flow', 0, 1000)",
+            r#"{"id": "player-7"}"#,
+            "!share(payload.id, 'new-flow', 0, 1000): payload.id is 'player-7' (place 759 of 10000; the share is from 0 to 999)",
+        ),
+        (
+            "share(double(payload.id), 'new-flow', 5000, 10000)",
+            r#"{"id": "4.2e1"}"#,
+            "share(double(payload.id), 'new-flow', 5000, 10000): payload.id is '4.2e1' (place 2398 of 10000; the share is from 5000 to 9999)",
+        ),
+    ] {
+        assert_eq!(cel(when, payload), expected, "{when}");
+    }
 }

@@ -329,3 +329,80 @@ fn the_readmes_example_of_groups_and_shares_routes_as_it_says() {
     assert_eq!(to("hunt.chest.opened", "player-1", r#"{"coins": 1001}"#), "vip-desk<rich");
     assert_eq!(to("hunt.clue.found", "player-1", r#"{"coins": 1001}"#), "desk<rest");
 }
+
+/// What is said of an event, but for its type and tenant.
+fn explained(table: &RouteTable, event: &impl Event) -> String {
+    table.explain(event).to_string().split_once('\n').unwrap().1.to_owned()
+}
+
+#[test]
+fn a_route_of_an_exclusive_group_says_which_one_is_before_it() {
+    let table = table(&format!(
+        "routes {{ id: 'rest' {ANY} to: 'a' exclusive {{ group: 'flow' default: true }} }}
+         routes {{ id: 'third' {ANY} to: 'b' exclusive {{ group: 'flow' priority: 7 }} }}
+         routes {{ id: 'second' {ANY} to: 'c' when {{ cel: 'has(headers.gold)' }} exclusive {{ group: 'flow' priority: 5 }} }}
+         routes {{ id: 'first' {ANY} to: 'd' exclusive {{ group: 'flow' continues: true }} }}
+         routes {{ id: 'unsure' {ANY} to: 'e' when {{ cel: \"headers.kind > 'a'\" }} on_absent: ON_ABSENT_DEAD_LETTER
+                   exclusive {{ group: 'flow' priority: 6 }} }}"
+    ));
+    assert_eq!(
+        explained(&table, &thing("live", &["gold"])),
+        "goes to d (topic d), by route first\n\
+         goes to c (topic c), by route second\n\
+         - rest: matches, but is the default of group flow, and route second matches\n\
+         - third: matches, but route second of group flow is before it\n\
+         + second: wants it, in group flow\n\
+         + first: wants it, in group flow\n\
+         ? unsure: neither true nor false, but route second of group flow is before it: headers.kind > 'a': headers.kind is missing"
+    );
+    let other = explained(&table, &thing("live", &[]));
+    assert!(
+        other.contains("\n? unsure: neither true nor false, which makes a dead letter: headers.kind > 'a'"),
+        "{other}"
+    );
+}
+
+#[test]
+fn a_default_says_that_it_is_one() {
+    let table = table(&format!(
+        "routes {{ id: 'rest' {ANY} to: 'a' exclusive {{ group: 'flow' default: true }} }}
+         routes {{ id: 'first' {ANY} to: 'd' disabled: true exclusive {{ group: 'flow' continues: true }} }}"
+    ));
+    assert_eq!(
+        explained(&table, &thing("live", &[])),
+        "goes to a (topic a), by route rest\n+ rest: wants it, as the default of group flow\n  first: is disabled"
+    );
+}
+
+#[test]
+fn routes_that_are_disabled_say_so_and_tenants_that_are_alike_speak_of_their_own_routes_and_policies() {
+    let explained = |policy: &str| {
+        let tenant = |id: &str, policy: &str| {
+            format!(
+                "tenants {{ id: '{id}' {policy}
+                   routes {{ id: 'off-{id}' {ANY} to: 'a' disabled: true }}
+                   routes {{ id: 'first-{id}' {ANY} to: 'b' when {{ cel: 'has(headers.gold)' }} exclusive {{ group: 'g' }} }}
+                   routes {{ id: 'last-{id}' {ANY} to: 'c' when {{ cel: 'has(headers.gold)' }} exclusive {{ group: 'g' }} }} }}"
+            )
+        };
+        let all = "routes { id: 'other' types { exact: 'x' } to: 'a' }".to_owned();
+        let table = table(&[all, tenant("idle", ""), tenant("live", policy)].concat());
+        [&["gold"][..], &[]].map(|is| explained(&table, &thing("live", is)))
+    };
+    let of_routes = "- first-live: has(headers.gold): headers.gold is missing\n\
+                     - last-live: has(headers.gold): headers.gold is missing";
+    let [gold, dropped] = explained("");
+    assert_eq!(
+        gold,
+        "goes to b (topic b), by route first-live\n  off-live: is disabled\n+ first-live: wants it, in group g\n\
+         - last-live: matches, but route first-live of group g is before it\n  other: is about x"
+    );
+    assert_eq!(
+        dropped,
+        format!("no route wants it: it is dropped\n  off-live: is disabled\n{of_routes}\n  other: is about x")
+    );
+    let [_, told] = explained("unmatched { destination: 'e' }");
+    assert!(told.starts_with("goes to e (topic e), as no route wants it (its tenant's policy)\n"), "{told}");
+    let [_, told] = explained("unmatched { dead_letter {} }");
+    assert!(told.starts_with("no route wants it: it goes to the dead letters (its tenant's policy)\n"), "{told}");
+}

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use std::path::Path;
 use veltrix_proto::v1::RouteMap;
 use veltrix_route_table::{
-    Actual, Analysis, Because, Cause, Change, Compiler, EventDiff, Explanation, Finding, FindingKind, How, Outcome,
-    RouteCost, RouteExplanation, RouteTable, Sharing, Subject, TenantFound, Truth, Unmatched, ValueKind, Verdict,
-    Written, analyze, diff, diff_event,
+    Actual, Analysis, Because, Cause, Change, Compiler, EventDiff, Explanation, Finding, FindingKind, How, InGroup,
+    Outcome, RouteCost, RouteExplanation, RouteTable, SharePlace, Sharing, Subject, TenantFound, Truth, Unmatched,
+    ValueKind, Verdict, Written, analyze, diff, diff_event,
 };
 
 /// Changed events that are told before they are only counted.
@@ -77,6 +77,7 @@ fn of_explanation(explanation: &Explanation) -> Value {
         "tenantHasRoutes": is_known,
         "payloadFault": explanation.payload.map(|fault| fault.to_string()),
         "verdict": verdict,
+        "policyOfTenant": explanation.has_policy_of_tenant,
         "undecidedRoute": explanation.undecided,
         "deliveries": deliveries.collect::<Vec<_>>(),
         "routes": explanation.routes.iter().map(of_route).collect::<Vec<_>>(),
@@ -86,6 +87,7 @@ fn of_explanation(explanation: &Explanation) -> Value {
 fn of_route(route: &RouteExplanation) -> Value {
     let (outcome, types, cause, dead_letter) = match &route.outcome {
         Outcome::Matched => ("matched", None, None, false),
+        Outcome::Excluded => ("excluded", None, None, false),
         Outcome::Disabled => ("disabled", None, None, false),
         Outcome::OtherType(types) => {
             let types = json!({ "exact": types.exact, "prefixes": types.prefixes });
@@ -94,6 +96,9 @@ fn of_route(route: &RouteExplanation) -> Value {
         Outcome::NoMatch(cause) => ("no_match", None, Some(cause), false),
         Outcome::Absent { cause, dead_letter } => ("absent", None, Some(cause), *dead_letter),
     };
+    let exclusive = route.exclusive.as_ref().map(
+        |InGroup { group, is_default, behind }| json!({ "group": group, "default": is_default, "behind": behind }),
+    );
     let written = match route.written {
         Written::Tree => "tree",
         Written::Cel => "cel",
@@ -103,6 +108,7 @@ fn of_route(route: &RouteExplanation) -> Value {
         "id": route.id,
         "ofTenant": route.is_of_tenant,
         "written": written,
+        "exclusive": exclusive,
         "outcome": outcome,
         "deadLetter": dead_letter,
         "types": types,
@@ -149,10 +155,13 @@ fn of_actual(actual: &Actual) -> Value {
         ValueKind::Array => "array",
         ValueKind::Broken => "broken",
     };
-    let values = actual
-        .values
-        .iter()
-        .map(|value| json!({ "text": value.text, "type": kind(value.kind), "otherType": value.is_of_other_type }));
+    let share = |share: &SharePlace| json!({ "place": share.place, "from": share.from, "to": share.to });
+    let values = actual.values.iter().map(|value| {
+        json!({
+            "text": value.text, "type": kind(value.kind), "otherType": value.is_of_other_type,
+            "share": value.share.as_ref().map(share),
+        })
+    });
     values.collect()
 }
 

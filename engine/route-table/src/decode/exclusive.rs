@@ -5,7 +5,7 @@ use crate::compile::{Scratch, hash_of};
 use crate::exclusive::Exclusive;
 use crate::fault::Fault;
 use crate::limits;
-use crate::table::{Candidate, RouteIndex, Text};
+use crate::table::{Candidate, RouteIndex, RouteTable};
 use crate::wire::Reader;
 use std::hash::Hasher;
 
@@ -13,7 +13,6 @@ use std::hash::Hasher;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExclusiveGroup {
     slot: u32,
-    name: Text,
     has_default: bool,
 }
 
@@ -55,12 +54,17 @@ impl Decoder<'_> {
             hasher.write_u32(slot);
             hasher.write(name.as_bytes());
         });
-        let Scratch { exclusive_groups: groups, exclusive_names: names, texts, .. } = &mut *self.scratch;
-        let same =
-            |index: u32| groups.get(index as usize).is_some_and(|row| row.slot == slot && row.name.of(texts) == name);
-        names.find_or_add(hash, groups.len(), same).unwrap_or_else(|new| {
-            let name = self.note(name);
-            self.scratch.exclusive_groups.push(ExclusiveGroup { slot, name, has_default: false });
+        let Scratch { exclusive_groups: groups, exclusive_names: known, .. } = &mut *self.scratch;
+        let RouteTable { exclusive_groups: names, texts, .. } = &*self.table;
+        let same = |index: u32| {
+            let row = groups.get(index as usize).zip(names.get(index as usize));
+            row.is_some_and(|(group, known)| group.slot == slot && known.of(texts) == name)
+        };
+        let found = known.find_or_add(hash, groups.len(), same);
+        found.unwrap_or_else(|new| {
+            self.scratch.exclusive_groups.push(ExclusiveGroup { slot, has_default: false });
+            let name = self.keep(name);
+            self.table.exclusive_groups.push(name);
             new
         })
     }

@@ -1,6 +1,6 @@
 //! Finds what decides a condition: a walk through its tree that evaluates the parts and goes on only into those that count.
 
-use super::show::{Actual, Quotes};
+use super::show::{Actual, Quotes, Sought};
 use super::{Because, Cause};
 use crate::condition::{AnyElement, NodeKind, Over, Truth};
 use crate::evaluate::{Buffers, Evaluation, Scope, Work, flatten};
@@ -139,7 +139,7 @@ impl<'a> Causes<'a> {
             Written::Tree | Written::Cel => cel::over_of(message, self.around.len() - 1),
         };
         if count == 0 {
-            let actual = Actual::of(&self.table.fields, self.quotes(), None, |each| {
+            let actual = Actual::of(&self.table.fields, self.quotes(), Sought::default(), |each| {
                 self.each_value(attribute_of(any.over), scope, each)
             });
             return Because::Value { place, actual };
@@ -195,13 +195,13 @@ impl<'a> Causes<'a> {
     /// What the event has at the place of a part that is told as a whole: all that it tests is about one place.
     fn actual(&self, at: u32, scope: Option<&Scope<'_>>) -> Actual {
         let conditions = &self.table.conditions;
-        let (attribute, about) = match conditions.node(at).map(|node| node.kind) {
+        let (attribute, sought) = match conditions.node(at).map(|node| node.kind) {
             Some(NodeKind::Predicate(index)) => match conditions.predicates.get(index as usize) {
-                Some(predicate) => (predicate.attribute, Some(predicate.about)),
+                Some(predicate) => (predicate.attribute, Sought::by(predicate, &conditions.literals)),
                 None => return Actual::default(),
             },
             Some(NodeKind::AnyElement(index)) => match conditions.any_elements.get(index as usize) {
-                Some(any) => (attribute_of(any.over), None),
+                Some(any) => (attribute_of(any.over), Sought::default()),
                 None => return Actual::default(),
             },
             Some(NodeKind::Not) => return self.actual(at + 1, scope),
@@ -212,9 +212,9 @@ impl<'a> Causes<'a> {
         match (attribute, scope) {
             (Attribute::Field(_) | Attribute::Element(_), None) => Actual::default(),
             (Attribute::Field(_) | Attribute::Element(_), Some(scope)) => {
-                Actual::of(&self.table.fields, self.quotes(), about, |each| self.each_value(attribute, scope, each))
+                Actual::of(&self.table.fields, self.quotes(), sought, |each| self.each_value(attribute, scope, each))
             }
-            (outside, _) => Actual::of_datum(self.quotes(), about, self.evaluation.outside(outside)),
+            (outside, _) => Actual::of_datum(self.quotes(), sought, self.evaluation.outside(outside)),
         }
     }
 

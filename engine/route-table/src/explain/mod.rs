@@ -8,9 +8,11 @@
 //! This is for people and takes its time; it allocates as it likes. What it says of one route is bounded, whatever the event.
 
 mod cause;
+mod exclusive;
 mod show;
 
-pub use show::{Actual, ActualValue, ValueKind};
+pub use exclusive::InGroup;
+pub use show::{Actual, ActualValue, SharePlace, ValueKind};
 
 use crate::condition::{ConditionIndex, Truth};
 use crate::deliveries::{Deliveries, Verdict};
@@ -42,6 +44,8 @@ pub struct Explanation {
     pub deliveries: Vec<DeliveryExplanation>,
     /// What becomes of it as a whole.
     pub verdict: Verdict,
+    /// Whether the event's tenant says what becomes of events that no route wants, and not the map.
+    pub has_policy_of_tenant: bool,
     /// The route that makes a dead letter of it, because its condition is absent.
     pub undecided: Option<String>,
 }
@@ -97,6 +101,8 @@ pub struct RouteExplanation {
     pub is_of_tenant: bool,
     /// In which words it is spoken of.
     pub written: Written,
+    /// Where it stands in an exclusive group; `None`: it is in none.
+    pub exclusive: Option<InGroup>,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -106,6 +112,8 @@ pub struct RouteExplanation {
 pub enum Outcome {
     /// It does.
     Matched,
+    /// Its condition is true, but it was not asked: [`InGroup::behind`] says which route is before it.
+    Excluded,
     /// It is switched off.
     Disabled,
     /// It is about other types: these.
@@ -116,7 +124,7 @@ pub enum Outcome {
     Absent {
         /// What made it so.
         cause: Cause,
-        /// Whether the route asks for a dead letter then.
+        /// Whether it makes a dead letter: the route says so, and was asked.
         dead_letter: bool,
     },
 }
@@ -201,6 +209,7 @@ impl RouteTable {
             routes: Vec::new(),
             deliveries: self.told(&deliveries),
             verdict: deliveries.verdict(),
+            has_policy_of_tenant: false,
             undecided: deliveries.undecided().map(|route| self.route_id(route).to_owned()),
         };
         let mut memory = Memory::default();
@@ -209,6 +218,8 @@ impl RouteTable {
             explanation.event_type = Ok(shown_bytes(facts.event_type));
             let tenant = facts.tenant.value(&self.texts, facts.event);
             let slot = self.slot_of_tenant(tenant);
+            let row = slot.and_then(|slot| self.slots.get(slot as usize));
+            explanation.has_policy_of_tenant = row.is_some_and(|row| row.unmatched.is_some());
             if let Value::Bytes(tenant) = tenant {
                 let tenant = shown_bytes(tenant);
                 let is_known = slot.is_some();
@@ -257,9 +268,12 @@ impl RouteTable {
                 }
             };
             let id = self.route_id(route).to_owned();
-            Some(RouteExplanation { route, id, is_of_tenant: slot != 0, written: row.written, outcome })
+            let (is_of_tenant, written) = (slot != 0, row.written);
+            Some(RouteExplanation { route, id, is_of_tenant, written, exclusive: None, outcome })
         };
-        self.filed(&slots).into_iter().filter_map(explain).collect()
+        let mut routes: Vec<RouteExplanation> = self.filed(&slots).into_iter().filter_map(explain).collect();
+        self.explain_groups(slot, &mut routes);
+        routes
     }
 }
 

@@ -1,14 +1,16 @@
 //! What an event has, in words, and an explanation as people read it.
 
-use super::{Because, Cause, Explanation, Outcome, TenantFound};
+use super::{Because, Cause, Explanation, InGroup, Outcome, RouteExplanation, TenantFound};
 use crate::deliveries::Verdict;
 use crate::evaluate::datum;
 use crate::fields::Fields;
 use crate::filed::RouteTypes;
 use crate::found::{Found, Kind};
 use crate::json;
-use crate::predicate::{Datum, Types};
+use crate::predicate::{Datum, Literals, Predicate, Test, Types};
+use crate::share::{PLACES, Share};
 use crate::table::Unmatched;
+use crate::value::number::Number;
 use crate::{cel, event_pattern};
 use std::fmt::{Display, Formatter, Result};
 
@@ -37,6 +39,19 @@ pub struct ActualValue {
     pub kind: ValueKind,
     /// Whether the test is about values of other types.
     pub is_of_other_type: bool,
+    /// Of a text or number that is asked for its share: its place.
+    pub share: Option<SharePlace>,
+}
+
+/// The place of a value among all 10,000, and the share that it is in or out of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharePlace {
+    /// The value's place, from 0 to 9999.
+    pub place: u32,
+    /// The first place of the share.
+    pub from: u32,
+    /// The first place behind it.
+    pub to: u32,
 }
 
 /// The types of values that events have.
@@ -69,40 +84,87 @@ impl Quotes {
     }
 }
 
+/// What a test looks for in a value.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sought<'t> {
+    /// `None`: nothing is said of types.
+    about: Option<Types>,
+    text_as_number: bool,
+    share: Option<&'t Share>,
+}
+
+impl<'t> Sought<'t> {
+    pub(super) fn by(predicate: &Predicate, literals: &'t Literals) -> Sought<'t> {
+        let share = match predicate.test {
+            Test::Share(place) => literals.shares.get(place as usize),
+            _ => None,
+        };
+        Sought { about: Some(predicate.about), text_as_number: predicate.text_as_number, share }
+    }
+
+    fn value(self, quotes: Quotes, datum: &Datum<'_>) -> ActualValue {
+        let counts_as = match datum {
+            Datum::Text(text) if self.text_as_number => Number::parse(text).map_or(*datum, Datum::Number),
+            _ => *datum,
+        };
+        let share = self.share.and_then(|share| {
+            let place = match &counts_as {
+                Datum::Text(text) => share.place_of_text(text),
+                Datum::Number(number) => share.place_of_number(number),
+                _ => return None,
+            };
+            Some(SharePlace { place, from: share.from, to: share.to })
+        });
+        let text = match datum {
+            Datum::Null => "null".to_owned(),
+            Datum::Boolean(value) => value.to_string(),
+            Datum::Number(number) => number.to_string(),
+            Datum::Text(text) => quotes.around(&shortened(&String::from_utf8_lossy(text))),
+            Datum::Object => "{…}".to_owned(),
+            Datum::Array => "[…]".to_owned(),
+        };
+        let is_of_other_type = self.about.is_some_and(|about| !about.has(counts_as.types()));
+        ActualValue { text, kind: kind_of(datum), is_of_other_type, share }
+    }
+}
+
 impl Actual {
-    /// The values that `tell` tells of the payload. `about`: the types that the test is about.
+    /// The values that `tell` tells of the payload.
     pub(super) fn of(
         fields: &Fields,
         quotes: Quotes,
-        about: Option<Types>,
+        sought: Sought<'_>,
         tell: impl FnOnce(&mut dyn FnMut(Found, &[u8])),
     ) -> Actual {
         let mut actual = Actual::default();
         let mut unescaped = Vec::new();
         tell(&mut |found, bytes| {
-            if actual.values.len() == VALUES_TOLD {
+            if actual.values.len() >= VALUES_TOLD {
                 return actual.more += 1;
             }
-            let datum = datum(fields, bytes, &found, &mut unescaped);
-            let kind = datum.as_ref().map_or(ValueKind::Broken, kind_of);
-            let text = match (found.kind, &datum) {
-                // As it stands there.
-                (Kind::Number | Kind::Object | Kind::Array, _) | (_, None) => {
-                    let bytes = found.of(bytes);
-                    shown_bytes(json::whole(bytes).unwrap_or(bytes))
-                }
-                (_, Some(Datum::Object)) => "{…}".to_owned(),
-                (_, Some(Datum::Array)) => "[…]".to_owned(),
-                (_, Some(datum)) => text_of(quotes, datum),
+            let as_written = || {
+                let bytes = found.of(bytes);
+                shown_bytes(json::whole(bytes).unwrap_or(bytes))
             };
-            actual.values.push(ActualValue { text, kind, is_of_other_type: is_of_other_type(kind, about) });
+            actual.values.push(match (found.kind, datum(fields, bytes, &found, &mut unescaped)) {
+                (Kind::Number | Kind::Object | Kind::Array, Some(datum)) => {
+                    ActualValue { text: as_written(), ..sought.value(quotes, &datum) }
+                }
+                (_, Some(datum)) => sought.value(quotes, &datum),
+                (_, None) => ActualValue {
+                    text: as_written(),
+                    kind: ValueKind::Broken,
+                    is_of_other_type: sought.about.is_some(),
+                    share: None,
+                },
+            });
         });
         actual
     }
 
     /// The value of what is not in the payload.
-    pub(super) fn of_datum(quotes: Quotes, about: Option<Types>, datum: Option<Datum<'_>>) -> Actual {
-        Actual { values: datum.iter().map(|datum| value_of(quotes, about, datum)).collect(), more: 0 }
+    pub(super) fn of_datum(quotes: Quotes, sought: Sought<'_>, datum: Option<Datum<'_>>) -> Actual {
+        Actual { values: datum.iter().map(|datum| sought.value(quotes, datum)).collect(), more: 0 }
     }
 
     /// Without what one of several tests is not about.
@@ -110,25 +172,6 @@ impl Actual {
         self.values.iter_mut().for_each(|value| value.is_of_other_type = false);
         self
     }
-}
-
-fn value_of(quotes: Quotes, about: Option<Types>, datum: &Datum<'_>) -> ActualValue {
-    let kind = kind_of(datum);
-    ActualValue { text: text_of(quotes, datum), kind, is_of_other_type: is_of_other_type(kind, about) }
-}
-
-fn text_of(quotes: Quotes, datum: &Datum<'_>) -> String {
-    match datum {
-        Datum::Null => "null".to_owned(),
-        Datum::Boolean(value) => value.to_string(),
-        Datum::Number(number) => number.to_string(),
-        Datum::Text(text) => quotes.around(&shortened(&String::from_utf8_lossy(text))),
-        Datum::Object | Datum::Array => String::new(),
-    }
-}
-
-fn is_of_other_type(kind: ValueKind, about: Option<Types>) -> bool {
-    about.is_some_and(|about| !about.has(types_of(kind)))
 }
 
 fn kind_of(datum: &Datum<'_>) -> ValueKind {
@@ -139,18 +182,6 @@ fn kind_of(datum: &Datum<'_>) -> ValueKind {
         Datum::Text(_) => ValueKind::Text,
         Datum::Object => ValueKind::Object,
         Datum::Array => ValueKind::Array,
-    }
-}
-
-fn types_of(kind: ValueKind) -> Types {
-    match kind {
-        ValueKind::Null => Types::NULL,
-        ValueKind::Boolean => Types::BOOLEAN,
-        ValueKind::Number => Types::NUMBER,
-        ValueKind::Text => Types::TEXT,
-        ValueKind::Object => Types::OBJECT,
-        ValueKind::Array => Types::ARRAY,
-        ValueKind::Broken => Types::default(),
     }
 }
 
@@ -194,6 +225,9 @@ impl Display for Actual {
             write!(f, "{separator}{}", value.text)?;
             if value.is_of_other_type {
                 write!(f, " ({}, which this is not about)", value.kind)?;
+            }
+            if let Some(SharePlace { place, from, to }) = value.share {
+                write!(f, " (place {place} of {PLACES}; the share is from {from} to {})", to.saturating_sub(1))?;
             }
             separator = ", ";
         }
@@ -265,39 +299,31 @@ impl Display for Explanation {
         if let Some(fault) = self.payload {
             write!(f, "\n{fault}")?;
         }
+        let whose = if self.has_policy_of_tenant { " (its tenant's policy)" } else { "" };
         for delivery in &self.deliveries {
             match &delivery.route {
                 Some(route) => {
                     write!(f, "\ngoes to {} (topic {}), by route {route}", delivery.destination, delivery.topic)
                 }
                 None => {
-                    write!(f, "\ngoes to {} (topic {}), as no route wants it", delivery.destination, delivery.topic)
+                    let (id, topic) = (&delivery.destination, &delivery.topic);
+                    write!(f, "\ngoes to {id} (topic {topic}), as no route wants it{whose}")
                 }
             }?;
         }
         match (&self.undecided, self.verdict) {
             (Some(route), _) => write!(f, "\ngoes to the dead letters: route {route} can't be decided")?,
-            (None, Verdict::Unmatched(Unmatched::Drop)) => f.write_str("\nno route wants it: it is dropped")?,
+            (None, Verdict::Unmatched(Unmatched::Drop)) => write!(f, "\nno route wants it: it is dropped{whose}")?,
             (None, Verdict::Unmatched(Unmatched::DeadLetter)) => {
-                f.write_str("\nno route wants it: it goes to the dead letters")?;
+                write!(f, "\nno route wants it: it goes to the dead letters{whose}")?;
             }
             (None, _) => {}
         }
         let mut others: Vec<(&str, &RouteTypes)> = Vec::new();
         for route in &self.routes {
             match &route.outcome {
-                Outcome::Matched => write!(f, "\n+ {}: wants it", route.id)?,
-                Outcome::NoMatch(cause) => {
-                    write!(f, "\n- {}: ", route.id)?;
-                    cause.lines(f, 1)?;
-                }
-                Outcome::Absent { cause, dead_letter } => {
-                    let then = if *dead_letter { ", which makes a dead letter" } else { "" };
-                    write!(f, "\n? {}: neither true nor false{then}: ", route.id)?;
-                    cause.lines(f, 1)?;
-                }
-                Outcome::Disabled => write!(f, "\n  {}: is disabled", route.id)?,
                 Outcome::OtherType(types) => others.push((&route.id, types)),
+                _ => route.line(f)?,
             }
         }
         for (id, types) in others.iter().take(OTHERS_TOLD) {
@@ -306,6 +332,57 @@ impl Display for Explanation {
         match others.len().saturating_sub(OTHERS_TOLD) {
             0 => Ok(()),
             more => write!(f, "\n  and {more} more routes about other types"),
+        }
+    }
+}
+
+impl RouteExplanation {
+    /// A line, and those of its cause, for a route about the event's type.
+    fn line(&self, f: &mut Formatter<'_>) -> Result {
+        let RouteExplanation { id, exclusive, .. } = self;
+        match &self.outcome {
+            Outcome::Matched => {
+                write!(f, "\n+ {id}: wants it")?;
+                match exclusive {
+                    Some(InGroup { group, is_default: true, .. }) => write!(f, ", as the default of group {group}"),
+                    Some(InGroup { group, .. }) => write!(f, ", in group {group}"),
+                    None => Ok(()),
+                }
+            }
+            Outcome::Excluded => {
+                write!(f, "\n- {id}: matches")?;
+                exclusive.as_ref().map_or(Ok(()), |exclusive| exclusive.behind(f))
+            }
+            Outcome::NoMatch(cause) => {
+                write!(f, "\n- {id}: ")?;
+                cause.lines(f, 1)
+            }
+            Outcome::Absent { cause, dead_letter } => {
+                write!(f, "\n? {id}: neither true nor false")?;
+                match exclusive {
+                    _ if *dead_letter => f.write_str(", which makes a dead letter")?,
+                    Some(exclusive) => exclusive.behind(f)?,
+                    None => {}
+                }
+                f.write_str(": ")?;
+                cause.lines(f, 1)
+            }
+            Outcome::Disabled => write!(f, "\n  {id}: is disabled"),
+            Outcome::OtherType(types) => write!(f, "\n  {id}: is about {types}"),
+        }
+    }
+}
+
+impl InGroup {
+    /// Why the route was not asked; nothing, if it was.
+    fn behind(&self, f: &mut Formatter<'_>) -> Result {
+        let InGroup { group, is_default, behind } = self;
+        match behind {
+            Some(before) if *is_default => {
+                write!(f, ", but is the default of group {group}, and route {before} matches")
+            }
+            Some(before) => write!(f, ", but route {before} of group {group} is before it"),
+            None => Ok(()),
         }
     }
 }

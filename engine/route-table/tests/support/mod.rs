@@ -75,7 +75,7 @@ pub(crate) enum Expected {
 
 /// Whether no other route of its group keeps the route at `at` from being asked. `decided` are the routes of one slot that are about the
 /// event, in the order of the map.
-fn is_asked(decided: &[(&Route, Truth)], at: usize) -> bool {
+pub(crate) fn is_asked(decided: &[(&Route, Truth)], at: usize) -> bool {
     // "Unset: the route delivers whenever it matches, whatever others do."
     let Some(own) = &decided[at].0.exclusive else { return true };
     let keeps = |(other_at, (other, truth)): (usize, &(&Route, Truth))| {
