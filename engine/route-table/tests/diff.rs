@@ -5,9 +5,9 @@ mod support;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use support::evaluate::evaluate;
-use support::{Expected, OwnedEvent, event, expected, route_map, truths};
+use support::{Expected, OwnedEvent, event, expected, make_defaults_right, route_map, truths};
 use veltrix_proto::v1::{
-    self, Condition, Destination, EventTypes, KafkaTopic, Origin, Route, RouteMap, Source, Tenant, condition,
+    self, Condition, Destination, EventTypes, Exclusive, KafkaTopic, Origin, Route, RouteMap, Source, Tenant, condition,
 };
 use veltrix_route_table::{Change, How, Subject, canonical, compile, diff, diff_event};
 
@@ -26,11 +26,25 @@ fn rewritten(map: &RouteMap) -> RouteMap {
         types.exact.reverse();
         types.prefixes.reverse();
     }
-    map.routes.reverse();
+    reverse(&mut map.routes);
+    map.tenants.iter_mut().for_each(|tenant| reverse(&mut tenant.routes));
     map.tenants.reverse();
     map.destinations.reverse();
     map.sources.reverse();
     map
+}
+
+/// Reverses the order, but for that of routes in exclusive groups to each other: of equal priorities, the first one is asked first.
+fn reverse(routes: &mut [Route]) {
+    routes.reverse();
+    let in_groups = |routes: &[Route]| -> Vec<usize> {
+        let places = routes.iter().enumerate().filter(|(_, route)| route.exclusive.is_some());
+        places.map(|(place, _)| place).collect()
+    };
+    let places = in_groups(routes);
+    for (one, other) in places.iter().zip(places.iter().rev()).take(places.len() / 2) {
+        routes.swap(*one, *other);
+    }
 }
 
 /// Destinations with their routes, and whether there is a dead letter.
@@ -79,13 +93,19 @@ proptest! {
             let count = routes_mut(&mut new).count();
             let route = routes_mut(&mut new).nth(place.index(count)).unwrap();
             let from = &other.routes[place.index(other.routes.len())];
-            match what % 4 {
+            match what % 8 {
                 0 => route.when = from.when.clone(),
                 1 => route.types = from.types.clone(),
                 2 => route.to = from.to.clone(),
-                _ => route.on_absent = from.on_absent,
+                3 => route.on_absent = from.on_absent,
+                4 => route.disabled = !route.disabled,
+                5 => route.exclusive = from.exclusive.clone(),
+                6 => new.unmatched = other.unmatched.clone(),
+                _ => new.tenants.iter_mut().take(1).for_each(|tenant| tenant.unmatched = other.unmatched.clone()),
             }
         }
+        make_defaults_right(&mut new.routes);
+        new.tenants.iter_mut().for_each(|tenant| make_defaults_right(&mut tenant.routes));
         let changes = diff(&old, &new);
         let (before, after) = (compile(&old).unwrap(), compile(&new).unwrap());
         for event in &events {
@@ -103,6 +123,32 @@ proptest! {
             let moved = was.iter().filter(|(to, route)| is.get(*to).is_some_and(|now| now != *route));
             let moved = moved.map(|(to, route)| (to.clone(), route.clone(), is[to].clone()));
             prop_assert_eq!(told.moved, moved.collect::<Vec<_>>());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn an_order_of_routes_that_changes_where_events_go_is_a_change(
+        old in route_map(),
+        places in prop::collection::vec(any::<prop::sample::Index>(), 8),
+        events in prop::collection::vec(event(), 1..30),
+    ) {
+        let mut new = old.clone();
+        for (place, other) in places.iter().enumerate() {
+            let count = new.routes.len();
+            new.routes.swap(place % count, other.index(count));
+            new.tenants.iter_mut().filter(|tenant| tenant.routes.len() > 1).for_each(|tenant| tenant.routes.rotate_left(1));
+        }
+        let changes = diff(&old, &new);
+        let only_groups = changes.iter().all(|change| matches!(change.subject, Subject::Group { .. }));
+        prop_assert!(only_groups, "{:?}", changes);
+        for event in &events {
+            let ((was, was_dead), (is, is_dead)) = (fate(&old, event), fate(&new, event));
+            let goes_alike = was.keys().eq(is.keys()) && was_dead == is_dead;
+            prop_assert!(goes_alike || !changes.is_empty(), "{:?} {:?}", was, is);
         }
     }
 }
@@ -229,4 +275,74 @@ fn a_prefix_is_not_a_type_with_a_star() {
     let exact = with(EventTypes { exact: vec!["a*".to_owned()], ..EventTypes::default() });
     let prefix = with(EventTypes { prefixes: vec!["a".to_owned()], ..EventTypes::default() });
     assert_eq!(diff(&exact, &prefix).len(), 1);
+}
+
+/// A place in the group `flow`.
+fn at(priority: u32) -> Option<Exclusive> {
+    Some(Exclusive { group: "flow".to_owned(), priority, ..Exclusive::default() })
+}
+
+#[test]
+fn switches_and_places_in_groups_and_policies_of_tenants_are_said() {
+    assert_eq!(said(|map| map.routes[0].disabled = true), "~ route one\n    - disabled: no\n    + disabled: yes");
+    assert_eq!(said(|map| map.routes[0].exclusive = at(7)), "~ route one\n    + exclusive: group flow, priority 7");
+    let mut in_group = map();
+    in_group.routes.iter_mut().for_each(|route| route.exclusive = at(7));
+    let said_of_group = |change: fn(&mut Exclusive)| {
+        let mut new = in_group.clone();
+        change(new.routes[0].exclusive.as_mut().unwrap());
+        diff(&in_group, &new).iter().map(Change::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        said_of_group(|own| own.priority = 8),
+        "~ route one\n    - exclusive: priority 7\n    + exclusive: priority 8"
+    );
+    assert_eq!(said_of_group(|own| own.continues = true), "~ route one\n    + exclusive: continues");
+    assert_eq!(
+        said_of_group(|own| (own.priority, own.default) = (0, true)),
+        "~ route one\n    - exclusive: priority 7\n    + exclusive: default"
+    );
+    let policy = |policy| Some(v1::Unmatched { policy: Some(policy) });
+    assert_eq!(
+        said(|map| map.tenants[0].unmatched = policy(v1::unmatched::Policy::Drop(v1::Drop {}))),
+        "~ tenant live\n    - unmatched: as the map says\n    + unmatched: drop"
+    );
+    // Its destination under another name is the same one.
+    let to = |id: &str| policy(v1::unmatched::Policy::Destination(id.to_owned()));
+    let mut old = map();
+    old.tenants[0].unmatched = to("spare");
+    let mut new = old.clone();
+    (new.destinations[1].id, new.tenants[0].unmatched) = ("other".to_owned(), to("other"));
+    let changes = diff(&old, &new);
+    assert_eq!(
+        changes.iter().map(Change::to_string).collect::<Vec<_>>(),
+        ["~ destination other, which was called spare"]
+    );
+}
+
+#[test]
+fn of_routes_with_one_priority_in_one_group_the_order_is_compared() {
+    let with = |order: &[(&str, u32)]| {
+        let route = |(id, priority): &(&str, u32)| Route {
+            exclusive: at(*priority),
+            ..route(id, &format!("has(payload.{id})"))
+        };
+        RouteMap { routes: order.iter().map(route).collect(), ..map() }
+    };
+    let said = |old: &[(&str, u32)], new: &[(&str, u32)]| {
+        diff(&with(old), &with(new)).iter().map(Change::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        said(&[("a", 1), ("b", 1), ("c", 2)], &[("c", 2), ("b", 1), ("a", 1)]),
+        "~ exclusive group flow\n    - order: a, b\n    + order: b, a"
+    );
+    assert_eq!(said(&[("a", 1), ("b", 2)], &[("b", 2), ("a", 1)]), "");
+    assert_eq!(said(&[("a", 1), ("b", 1)], &[("c", 1), ("a", 1), ("b", 1)]), "+ route c");
+    let mut renamed = with(&[("b", 1), ("a", 1)]);
+    renamed.routes[1].id = "first".to_owned();
+    let changes = diff(&with(&[("a", 1), ("b", 1)]), &renamed);
+    assert_eq!(
+        changes.iter().map(Change::to_string).collect::<Vec<_>>(),
+        ["~ exclusive group flow\n    - order: first, b\n    + order: b, first", "~ route first, which was called a"]
+    );
 }

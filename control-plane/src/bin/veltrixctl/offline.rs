@@ -257,6 +257,7 @@ fn of_change(change: &Change) -> Value {
         Subject::Source(_) => ("source", None),
         Subject::Destination(_) => ("destination", None),
         Subject::Tenant(_) => ("tenant", None),
+        Subject::Group { tenant, .. } => ("group", tenant.as_ref()),
         Subject::Route { tenant, .. } => ("route", tenant.as_ref()),
     };
     let (how, from) = match &change.how {

@@ -6,7 +6,7 @@ use crate::cel;
 use prost::Message as _;
 use std::collections::{BTreeMap, HashMap};
 use veltrix_proto::v1::{
-    Condition, OnAbsent, Origin, RecordPart, Route, RouteMap, condition, destination, origin, unmatched,
+    Condition, OnAbsent, Origin, RecordPart, Route, RouteMap, Unmatched, condition, destination, origin, unmatched,
 };
 
 /// All things of a map.
@@ -58,12 +58,7 @@ impl Item {
 impl Items {
     pub(super) fn of(map: &RouteMap) -> Items {
         let mut items = BTreeMap::new();
-        let policy = map.unmatched.as_ref().and_then(|unmatched| unmatched.policy.as_ref());
-        let unmatched = match policy {
-            None | Some(unmatched::Policy::Drop(_)) => "drop".to_owned(),
-            Some(unmatched::Policy::DeadLetter(_)) => "dead letter".to_owned(),
-            Some(unmatched::Policy::Destination(id)) => format!("destination {id}"),
-        };
+        let unmatched = policy(map.unmatched.as_ref());
         let whole = Item::default().says(Aspect::Name, [Said::text(&map.name)]);
         items.insert(Subject::Map, whole.says(Aspect::Unmatched, [Said::text(unmatched)]));
         for source in &map.sources {
@@ -81,7 +76,12 @@ impl Items {
         }
         for tenant in &map.tenants {
             let labels = tenant.labels.iter().map(|(name, value)| Said::text(format!("{name}={value}")));
-            items.insert(Subject::Tenant(tenant.id.clone()), Item::default().says(Aspect::Labels, labels));
+            let unmatched = match &tenant.unmatched {
+                None => "as the map says".to_owned(),
+                own => policy(own.as_ref()),
+            };
+            let item = Item::default().says(Aspect::Labels, labels).says(Aspect::Unmatched, [Said::text(unmatched)]);
+            items.insert(Subject::Tenant(tenant.id.clone()), item);
             for route in &tenant.routes {
                 let subject = Subject::Route { tenant: Some(tenant.id.clone()), id: route.id.clone() };
                 items.insert(subject, of_route(route));
@@ -111,7 +111,7 @@ impl Items {
                 add(if routes.peek().is_none() { name.as_bytes() } else { &[] });
                 routes.for_each(|route| add(route.name().as_bytes()));
             }
-            Subject::Map | Subject::Source(_) | Subject::Destination(_) => {}
+            Subject::Map | Subject::Source(_) | Subject::Destination(_) | Subject::Group { .. } => {}
         }
         for (aspect, said) in &item.0 {
             add(&[*aspect as u8]);
@@ -165,6 +165,15 @@ fn names_of(changes: &[Change]) -> HashMap<String, String> {
     renames.collect()
 }
 
+/// What becomes of events that no route wants.
+fn policy(unmatched: Option<&Unmatched>) -> String {
+    match unmatched.and_then(|unmatched| unmatched.policy.as_ref()) {
+        None | Some(unmatched::Policy::Drop(_)) => "drop".to_owned(),
+        Some(unmatched::Policy::DeadLetter(_)) => "dead letter".to_owned(),
+        Some(unmatched::Policy::Destination(id)) => format!("destination {id}"),
+    }
+}
+
 fn of_route(route: &Route) -> Item {
     let types = types_of(&route.types.clone().unwrap_or_default());
     let any = types.any.then(|| Said { key: Vec::new(), shown: "every type".to_owned() });
@@ -180,11 +189,21 @@ fn of_route(route: &Route) -> Item {
         OnAbsent::Unspecified | OnAbsent::NoMatch => "no match",
         OnAbsent::DeadLetter => "dead letter",
     };
+    let exclusive = route.exclusive.iter().flat_map(|own| {
+        let place = match own.default {
+            true => "default".to_owned(),
+            false => format!("priority {}", own.priority),
+        };
+        [Some(format!("group {}", own.group)), Some(place), own.continues.then(|| "continues".to_owned())]
+    });
+    let exclusive = exclusive.flatten().map(Said::text);
     Item::default()
         .says(Aspect::Types, types)
         .says(Aspect::Condition, [when])
         .says(Aspect::Destinations, route.to.iter().map(Said::text))
         .says(Aspect::OnAbsent, [Said::text(on_absent)])
+        .says(Aspect::Disabled, [Said::text(if route.disabled { "yes" } else { "no" })])
+        .says(Aspect::Exclusive, exclusive)
 }
 
 /// A condition in the words of its author.

@@ -2,9 +2,11 @@
 //!
 //! Start at [`diff`] and [`diff_event`]. Maps are compared by what they mean, not by how they are written: the order of things does not
 //! count, a condition is the same in CEL and as messages, and a route that only got another id is said to be renamed. What the order of routes
-//! does decide is which of several is named on a delivery; [`diff_event`] tells that.
+//! does decide is which of an exclusive group is asked first if their priorities are equal, and that is compared; and which of several is
+//! named on a delivery, which [`diff_event`] tells.
 
 mod items;
+mod order;
 
 use crate::deliveries::{Deliveries, Verdict};
 use crate::event::Event;
@@ -36,6 +38,13 @@ pub enum Subject {
     Destination(String),
     /// A tenant, by its id.
     Tenant(String),
+    /// An exclusive group, as a whole.
+    Group {
+        /// Whose it is; `None`: everybody's.
+        tenant: Option<String>,
+        /// Its name.
+        name: String,
+    },
     /// A route.
     Route {
         /// Whose it is; `None`: everybody's.
@@ -85,6 +94,9 @@ pub enum Aspect {
     Condition,
     Destinations,
     OnAbsent,
+    Disabled,
+    Exclusive,
+    Order,
 }
 
 /// Everything that `new` says otherwise than `old`, thing by thing. Empty: they route alike, but for which of several routes is named on a
@@ -116,6 +128,7 @@ pub fn diff(old: &RouteMap, new: &RouteMap) -> Vec<Change> {
     }
     let removed = before.0.into_keys();
     changes.extend(removed.map(|subject| Change { subject, how: How::Removed, details: Vec::new() }));
+    changes.extend(order::changes(old, new, &changes));
     changes.sort_by(|a, b| a.subject.cmp(&b.subject));
     changes
 }
@@ -167,6 +180,7 @@ impl Subject {
         match self {
             Subject::Map => "",
             Subject::Source(name) | Subject::Destination(name) | Subject::Tenant(name) => name,
+            Subject::Group { name, .. } => name,
             Subject::Route { id, .. } => id,
         }
     }
@@ -234,6 +248,8 @@ impl Display for Subject {
             Subject::Source(topic) => write!(f, "source {topic}"),
             Subject::Destination(id) => write!(f, "destination {id}"),
             Subject::Tenant(id) => write!(f, "tenant {id}"),
+            Subject::Group { tenant: None, name } => write!(f, "exclusive group {name}"),
+            Subject::Group { tenant: Some(tenant), name } => write!(f, "exclusive group {name} of tenant {tenant}"),
             Subject::Route { tenant: None, id } => write!(f, "route {id}"),
             Subject::Route { tenant: Some(tenant), id } => write!(f, "route {id} of tenant {tenant}"),
         }
@@ -253,6 +269,9 @@ impl Display for Aspect {
             Aspect::Condition => "when",
             Aspect::Destinations => "to",
             Aspect::OnAbsent => "on_absent",
+            Aspect::Disabled => "disabled",
+            Aspect::Exclusive => "exclusive",
+            Aspect::Order => "order",
         })
     }
 }
