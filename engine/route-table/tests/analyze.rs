@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use support::{Expected, OwnedEvent, Truth, event, expected, make_defaults_right, route_map, truths};
 use veltrix_proto::v1::{
-    self, Condition, Conditions, Destination, EventTypes, Field, KafkaTopic, Predicate, Route, RouteMap, Source,
-    Tenant, condition, predicate,
+    self, Condition, Conditions, Destination, EventTypes, Exclusive, Field, KafkaTopic, Predicate, Route, RouteMap,
+    Source, Tenant, condition, predicate,
 };
 use veltrix_route_table::{FindingKind, analyze, compile};
 
@@ -147,9 +147,7 @@ proptest! {
 /// Checks all that is said of a map.
 fn hold(map: &RouteMap, events: &[OwnedEvent]) {
     let analysis = analyze(map).unwrap();
-    let is_needless = |kind: &FindingKind| {
-        matches!(kind, FindingKind::Duplicate { .. } | FindingKind::Shadowed { .. } | FindingKind::Unreachable)
-    };
+    let is_needless = |kind: &FindingKind| !matches!(kind, FindingKind::UnusedDestination | FindingKind::Loop { .. });
     let needless = analysis.findings.iter().filter(|finding| is_needless(&finding.kind));
     let needless: BTreeSet<String> = needless.map(|finding| finding.id.clone()).collect();
     let fewer = without(map, &needless);
@@ -161,9 +159,13 @@ fn hold(map: &RouteMap, events: &[OwnedEvent]) {
             assert!(!unreachable.contains(route.id.as_str()) || truth != Some(Truth::True), "{route:?} of {event:?}");
             // What a route that adds nothing wants, the one that is named wants, too.
             let named = analysis.findings.iter().find(|finding| finding.id == route.id).map(|finding| &finding.kind);
-            if let (Some(Truth::True), Some(FindingKind::Duplicate { of: by } | FindingKind::Shadowed { by })) =
-                (truth, named)
-            {
+            assert!(named.is_none() || !route.disabled, "{route:?}");
+            let Some(FindingKind::Duplicate { of: by } | FindingKind::Shadowed { by } | FindingKind::Excluded { by }) =
+                named
+            else {
+                continue;
+            };
+            if truth == Some(Truth::True) {
                 let (_, truths) = truths(map, event).unwrap();
                 let of_other = truths.iter().find(|(other, _)| other.id == *by).map(|(_, truth)| *truth);
                 assert_eq!(of_other, Some(Some(Truth::True)), "{} for {} of {event:?}\n{map:?}", by, route.id);
@@ -171,6 +173,18 @@ fn hold(map: &RouteMap, events: &[OwnedEvent]) {
         }
     }
     assert_eq!(analysis.costs.len(), all_routes(map).count());
+    let (raw, compiled) = analysis.raw_and_compiled();
+    assert_eq!(raw, all_routes(map).count());
+    let said = |route: &Route| Route { id: String::new(), ..route.clone() };
+    let different: Vec<Vec<Route>> = map.tenants.iter().map(|own| own.routes.iter().map(said).collect()).collect();
+    let mut once: Vec<&Vec<Route>> = Vec::new();
+    different.iter().for_each(|routes| {
+        if !once.contains(&routes) {
+            once.push(routes)
+        }
+    });
+    let on = |routes: &[Route]| routes.iter().filter(|route| !route.disabled).count();
+    assert_eq!(compiled, on(&map.routes) + once.into_iter().map(|routes| on(routes)).sum::<usize>());
 }
 
 fn destination(id: &str, topic: &str) -> Destination {
@@ -330,4 +344,117 @@ fn costs_tell_what_a_route_adds_and_what_it_shares() {
     let sharing = &analysis.sharing[0];
     assert_eq!((sharing.routes, sharing.needed_routes, sharing.tests, sharing.different_tests), (3, 3, 6, 5));
     assert!(analysis.is_complete && compile(&map).is_ok());
+}
+
+/// The same route in the group `flow`.
+fn in_flow(route: Route, priority: u32) -> Route {
+    let exclusive = Exclusive { group: "flow".to_owned(), priority, ..Exclusive::default() };
+    Route { exclusive: Some(exclusive), ..route }
+}
+
+fn change(mut route: Route, change: impl FnOnce(&mut Route)) -> Route {
+    change(&mut route);
+    route
+}
+
+#[test]
+fn a_disabled_route_covers_nothing_costs_nothing_and_is_not_needless() {
+    let off = |route: Route| Route { disabled: true, ..route };
+    let two = || route("two", "payload.a == 1 && payload.b == 1");
+    assert_eq!(found(&map(vec![off(route("one", "")), two()])), [""; 0]);
+    assert_eq!(found(&map(vec![route("one", ""), off(two())])), [""; 0]);
+    assert_eq!(found(&map(vec![off(route("never", "payload.a == 1 && payload.a == 2"))])), [""; 0]);
+    let analysis = analyze(&map(vec![off(two())])).unwrap();
+    assert_eq!((analysis.costs[0].steps(), analysis.costs[0].types, analysis.sharing[0].tests), (0, 0, 0));
+    // Its destination is not forgotten, and nothing comes back from there.
+    let source = Source { topic: "hunt-board".to_owned(), ..Source::default() };
+    let looped = |route| RouteMap { sources: vec![source.clone()], ..map(vec![route]) };
+    assert_eq!(found(&looped(off(two()))), [""; 0]);
+    assert_eq!(found(&looped(two())), [r#"destinations[0] board: Loop { topic: "hunt-board" }"#]);
+}
+
+#[test]
+fn a_destination_that_only_a_tenants_policy_names_is_used() {
+    let mut map = map(vec![route("one", "")]);
+    map.destinations.push(destination("spare", "hunt-spare"));
+    let policy = Some(v1::unmatched::Policy::Destination("spare".to_owned()));
+    map.tenants.push(Tenant { id: "live".to_owned(), unmatched: Some(v1::Unmatched { policy }), ..Tenant::default() });
+    assert_eq!(found(&map), [""; 0]);
+}
+
+#[test]
+fn of_an_exclusive_group_only_those_are_needless_that_others_of_it_always_come_before() {
+    let one = || in_flow(route("one", "payload.a in [1, 2]"), 1);
+    let two = || in_flow(route("two", "payload.a == 1"), 2);
+    let default = |route| change(in_flow(route, 0), |route| route.exclusive.as_mut().unwrap().default = true);
+    let excluded = vec![r#"routes[1] two: Excluded { by: "one" }"#.to_owned()];
+    let none: Vec<String> = Vec::new();
+    let continues = |route| change(route, |route: &mut Route| route.exclusive.as_mut().unwrap().continues = true);
+    let elsewhere = |route| change(route, |route: &mut Route| route.exclusive.as_mut().unwrap().group = "b".to_owned());
+    for (what, routes, expected) in [
+        ("one before two", vec![one(), two()], &excluded),
+        ("the same priority", vec![one(), in_flow(two(), 1)], &excluded),
+        ("two before one", vec![one(), in_flow(two(), 0)], &none),
+        ("one continues", vec![continues(one()), two()], &none),
+        ("two continues", vec![one(), continues(two())], &excluded),
+        ("two is the default", vec![one(), default(two())], &excluded),
+        ("two is the default and one continues", vec![continues(one()), default(two())], &excluded),
+        ("one is the default", vec![default(one()), two()], &none),
+        ("another group", vec![one(), elsewhere(two())], &none),
+        ("no group", vec![one(), route("two", "payload.a == 1")], &none),
+        ("no group before", vec![route("one", ""), two()], &none),
+        ("two asks for dead letters", vec![one(), change(two(), |route| route.on_absent = 2)], &none),
+        ("one is disabled", vec![change(one(), |route| route.disabled = true), two()], &none),
+    ] {
+        assert_eq!(found(&map(routes)), *expected, "{what}");
+    }
+    let never = in_flow(route("two", "payload.a == 1 && payload.a == 2"), 0);
+    assert_eq!(found(&map(vec![one(), never])), ["routes[1] two: Unreachable"]);
+}
+
+#[test]
+fn shares_of_one_whole_follow_from_each_other_and_exclude_each_other() {
+    let share = |salt: &str, from: u32, to: u32| format!("share(payload.a, '{salt}', {from}, {to})");
+    let two_by_one = vec![r#"routes[1] two: Shadowed { by: "one" }"#.to_owned()];
+    assert_eq!(of_two(&share("a", 0, 2000), &share("a", 0, 1000)), two_by_one);
+    assert_eq!(of_two(&share("a", 0, 2000), &share("b", 0, 1000)), [""; 0]);
+    assert_eq!(of_two(&share("a", 0, 2000), &share("a", 1000, 2001)), [""; 0]);
+    let both = |one: String, two: String| found(&map(vec![route("one", &format!("{one} && {two}"))]));
+    assert_eq!(both(share("a", 0, 5000), share("a", 5000, 10000)), ["routes[0] one: Unreachable"]);
+    assert_eq!(both(share("a", 5000, 10000), share("a", 0, 5000)), ["routes[0] one: Unreachable"]);
+    assert_eq!(both(share("a", 0, 5001), share("a", 5000, 10000)), [""; 0]);
+    assert_eq!(both(share("a", 5000, 10000), share("a", 0, 5001)), [""; 0]);
+    assert_eq!(both(share("a", 0, 5000), share("b", 5000, 10000)), [""; 0]);
+    // As in the comment of `Share` in route_map.proto: its place is 759.
+    let player = || "payload.a == 'player-7'".to_owned();
+    assert_eq!(both(player(), share("new-flow", 760, 10000)), ["routes[0] one: Unreachable"]);
+    assert_eq!(of_two(&share("new-flow", 759, 760), &player()), two_by_one);
+}
+
+#[test]
+fn tenants_that_share_what_is_compiled_are_told_apart() {
+    let tenant = |id: &str| Tenant {
+        id: id.to_owned(),
+        routes: ["first", "second"]
+            .map(|name| route(&format!("{name}-{id}"), "payload.a == 1 || payload.b == 1"))
+            .into(),
+        ..Tenant::default()
+    };
+    let mut map = map(vec![route("all", "payload.c == 1")]);
+    map.tenants = vec![tenant("one"), tenant("two"), Tenant { id: "none".to_owned(), ..Tenant::default() }];
+    assert_eq!(
+        found(&map),
+        [
+            r#"tenants[0].routes[1] second-one: Duplicate { of: "first-one" }"#,
+            r#"tenants[1].routes[1] second-two: Duplicate { of: "first-two" }"#
+        ]
+    );
+    let analysis = analyze(&map).unwrap();
+    let told =
+        analysis.sharing.iter().map(|row| (row.alike.as_deref(), row.routes, row.compiled_routes, row.needed_routes));
+    assert_eq!(told.collect::<Vec<_>>(), [(None, 1, 1, 1), (None, 2, 2, 1), (Some("one"), 2, 0, 1), (None, 0, 0, 0)]);
+    assert_eq!(analysis.raw_and_compiled(), (5, 3));
+    let steps: Vec<usize> = analysis.costs.iter().map(|cost| cost.tree_nodes).collect();
+    assert_eq!(steps[1..3], steps[3..5]);
+    assert!(steps[1] > 0);
 }

@@ -216,6 +216,8 @@ pub(crate) fn analysis(source: &Source) -> Result<Answer, Failure> {
     costs.sort_by_key(|cost| std::cmp::Reverse(cost.steps()));
     text.push_str(&print::costs(costs.get(..COSTS_TOLD).unwrap_or(&costs)));
     text.push_str(&print::sharing(analysis.sharing.get(..COSTS_TOLD).unwrap_or(&analysis.sharing)));
+    let (raw, compiled) = analysis.raw_and_compiled();
+    text.push_str(&format!("{raw} routes, compiled as {compiled}\n"));
     Ok(Answer { text, value: of_analysis(&analysis) })
 }
 
@@ -224,6 +226,7 @@ fn of_analysis(analysis: &Analysis) -> Value {
         let (name, other) = match kind {
             FindingKind::Duplicate { of } => ("duplicate", Some(of)),
             FindingKind::Shadowed { by } => ("shadowed", Some(by)),
+            FindingKind::Excluded { by } => ("excluded", Some(by)),
             FindingKind::Unreachable => ("unreachable", None),
             FindingKind::UnusedDestination => ("unused_destination", None),
             FindingKind::Loop { topic } => ("loop", Some(topic)),
@@ -240,7 +243,7 @@ fn of_analysis(analysis: &Analysis) -> Value {
     let sharing = |row: &Sharing| {
         json!({
             "tenant": row.tenant, "routes": row.routes, "neededRoutes": row.needed_routes, "tests": row.tests,
-            "differentTests": row.different_tests,
+            "differentTests": row.different_tests, "compiledRoutes": row.compiled_routes, "alike": row.alike,
         })
     };
     json!({

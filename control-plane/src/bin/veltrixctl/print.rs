@@ -277,11 +277,16 @@ pub(crate) fn costs(costs: &[&RouteCost]) -> String {
 
 pub(crate) fn sharing(rows: &[Sharing]) -> String {
     let row = |row: &Sharing| {
-        let numbers = [row.routes, row.needed_routes, row.tests, row.different_tests];
+        let numbers = [row.routes, row.needed_routes, row.compiled_routes, row.tests, row.different_tests];
         let name = row.tenant.clone().unwrap_or_else(|| "(all)".into());
-        std::iter::once(name).chain(numbers.map(|number| number.to_string())).collect()
+        let alike = row.alike.clone().unwrap_or_default();
+        let numbers = numbers.map(|number| number.to_string());
+        std::iter::once(name).chain(numbers).chain([alike]).collect()
     };
-    table(&["TENANT", "ROUTES", "NEEDED", "TESTS", "DIFFERENT"], &rows.iter().map(row).collect::<Vec<_>>())
+    table(
+        &["TENANT", "ROUTES", "NEEDED", "COMPILED", "TESTS", "DIFFERENT", "LIKE TENANT"],
+        &rows.iter().map(row).collect::<Vec<_>>(),
+    )
 }
 
 fn outcome_row(engine: &v1::EngineOutcome) -> Vec<String> {

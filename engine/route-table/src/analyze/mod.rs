@@ -61,6 +61,14 @@ pub enum FindingKind {
         /// That route's id.
         by: String,
     },
+    /// Another route of its exclusive group wants every event that this one wants, and is before it.
+    #[error(
+        "never delivers: route `{by}` of its exclusive group wants all its events and is before it; remove it, or put it first"
+    )]
+    Excluded {
+        /// That route's id.
+        by: String,
+    },
     /// Its condition is true of no event.
     #[error("can't match: no event meets its condition; mend the condition or remove it")]
     Unreachable,
@@ -84,7 +92,7 @@ pub struct RouteCost {
     pub path: String,
     /// Its id.
     pub id: String,
-    /// Keys of the index that it stands under: its types and prefixes.
+    /// Keys of the index that it stands under: its types and prefixes. None, if it is disabled; then it costs nothing at all.
     pub types: usize,
     /// Different tests in its condition that no other route of the same tenant makes. A test that several make is made once.
     pub own_tests: usize,
@@ -116,10 +124,22 @@ pub struct Sharing {
     pub routes: usize,
     /// Those that are not found to be needless.
     pub needed_routes: usize,
-    /// Tests as they are written, in all conditions.
+    /// Those that are compiled: none that is disabled, and none of a tenant that has the same ones as another.
+    pub compiled_routes: usize,
+    /// The tenant before it that has the same routes, which were compiled for both.
+    pub alike: Option<String>,
+    /// Tests as they are written, in all conditions of routes that are not disabled.
     pub tests: usize,
     /// Different ones: each is made at most once for an event.
     pub different_tests: usize,
+}
+
+impl Analysis {
+    /// How many routes all tenants have, as they are written and as they are compiled: the ratio of the two is what sharing saves.
+    pub fn raw_and_compiled(&self) -> (usize, usize) {
+        let sum = |count: fn(&Sharing) -> usize| self.sharing.iter().map(count).sum();
+        (sum(|row| row.routes), sum(|row| row.compiled_routes))
+    }
 }
 
 /// Analyzes a map.
@@ -142,12 +162,18 @@ pub fn analyze(map: &RouteMap) -> Result<Analysis, Refused> {
 
 fn of_destinations(map: &RouteMap) -> Vec<Finding> {
     let all_routes = map.routes.iter().chain(map.tenants.iter().flat_map(|tenant| &tenant.routes));
-    let mut used: HashSet<&str> = all_routes.flat_map(|route| &route.to).map(String::as_str).collect();
+    let (mut named, mut reached) = (HashSet::new(), HashSet::new());
+    for route in all_routes {
+        named.extend(route.to.iter().map(String::as_str));
+        reached.extend(route.to.iter().filter(|_| !route.disabled).map(String::as_str));
+    }
     let policies = map.unmatched.iter().chain(map.tenants.iter().filter_map(|tenant| tenant.unmatched.as_ref()));
-    used.extend(policies.filter_map(|said| match &said.policy {
-        Some(unmatched::Policy::Destination(id)) => Some(id.as_str()),
-        _ => None,
-    }));
+    for said in policies {
+        if let Some(unmatched::Policy::Destination(id)) = &said.policy {
+            named.insert(id.as_str());
+            reached.insert(id.as_str());
+        }
+    }
     let sources: HashSet<&str> = map.sources.iter().map(|source| source.topic.as_str()).collect();
     let mut findings = Vec::new();
     for (place, destination) in map.destinations.iter().enumerate() {
@@ -156,9 +182,11 @@ fn of_destinations(map: &RouteMap) -> Vec<Finding> {
             findings.push(Finding { path, id: destination.id.clone(), kind });
         };
         let topic = destination.kind.as_ref().map(|destination::Kind::Kafka(kafka)| kafka.topic.as_str());
-        if !used.contains(destination.id.as_str()) {
+        if !named.contains(destination.id.as_str()) {
             find(FindingKind::UnusedDestination);
-        } else if let Some(topic) = topic.filter(|topic| sources.contains(topic)) {
+        } else if let Some(topic) =
+            topic.filter(|topic| sources.contains(topic) && reached.contains(destination.id.as_str()))
+        {
             find(FindingKind::Loop { topic: topic.to_owned() });
         }
     }
@@ -168,12 +196,24 @@ fn of_destinations(map: &RouteMap) -> Vec<Finding> {
 /// A route as the analysis sees it.
 struct Analyzed<'m> {
     message: &'m v1::Route,
+    /// In the order of the map.
+    place: usize,
     path: String,
     /// 0: everybody's; else one more than its tenant's place.
     slot: usize,
     types: RouteTypes,
     to: BTreeSet<&'m str>,
     condition: ConditionIndex,
+}
+
+impl Analyzed<'_> {
+    /// How many keys of the index it stands under.
+    fn keys(&self) -> usize {
+        match self.message.disabled {
+            true => 0,
+            false => self.types.exact.len() + self.types.prefixes.len() + usize::from(self.types.any),
+        }
+    }
 }
 
 /// All routes of a map, and where to look for those about a type.
@@ -194,8 +234,9 @@ impl<'m> Routes<'m> {
             (0..).zip(&row.routes).map(move |(place, route): (usize, _)| (tenant + 1, path(place), route))
         });
         let all = own.map(|(slot, path, route): (usize, String, _)| (slot, path, route)).chain(of_tenants);
-        let list = all.zip(&table.routes).map(|((slot, path, message), row)| Analyzed {
+        let list = (0..).zip(all).zip(&table.routes).map(|((place, (slot, path, message)), row)| Analyzed {
             message,
+            place,
             path,
             slot,
             types: types_of(&message.types.clone().unwrap_or_default()),
@@ -223,7 +264,8 @@ impl<'m> Routes<'m> {
         let mut needless = BTreeMap::new();
         // From the last one on, so that of two that are the same the first one stays, which deliveries name.
         for (place, route) in self.list.iter().enumerate().rev() {
-            if route.message.disabled || route.message.exclusive.is_some() {
+            // It does nothing because somebody wants that for now.
+            if route.message.disabled {
                 continue;
             }
             let asks_for_dead_letters = route.message.on_absent() == OnAbsent::DeadLetter;
@@ -235,8 +277,22 @@ impl<'m> Routes<'m> {
                 if other == place || needless.contains_key(&other) {
                     continue;
                 }
-                let Some(other) = self.list.get(other).filter(|other| covers(other, route)) else { continue };
+                let Some(other) = self.list.get(other).filter(|other| is_about_all(other, route)) else { continue };
                 let has_same_condition = same_condition(route.message, other.message);
+                if route.message.exclusive.is_some() {
+                    let wants_all = |prover: &mut Prover<'_>| {
+                        has_same_condition || prover.follows(route.condition, other.condition)
+                    };
+                    if !asks_for_dead_letters && is_before(other, route) && wants_all(prover) {
+                        needless.insert(place, FindingKind::Excluded { by: other.message.id.clone() });
+                        break;
+                    }
+                    continue;
+                }
+                // What one of a group delivers depends on the others.
+                if other.message.exclusive.is_some() || !route.to.is_subset(&other.to) {
+                    continue;
+                }
                 let (by, of) = (other.message.id.clone(), other.message.id.clone());
                 if has_same_condition && is_as_strict(route, other) {
                     let is_same = route.types == other.types && route.to == other.to;
@@ -278,7 +334,11 @@ impl<'m> Routes<'m> {
 
     fn costs(&self, table: &RouteTable, needless: &BTreeMap<usize, FindingKind>) -> (Vec<RouteCost>, Vec<Sharing>) {
         let left = table.left_to_trees();
-        let asked: Vec<Asked> = self.list.iter().map(|route| Asked::of(table, route.condition)).collect();
+        let asked = self.list.iter().map(|route| match route.message.disabled {
+            true => Asked::default(),
+            false => Asked::of(table, route.condition),
+        });
+        let asked: Vec<Asked> = asked.collect();
         let mut askers: HashMap<(usize, u32), usize> = HashMap::new();
         let mut sharing: Vec<Sharing> = Vec::new();
         let names = std::iter::once(None).chain(self.map.tenants.iter().map(|tenant| Some(tenant.id.clone())));
@@ -286,13 +346,20 @@ impl<'m> Routes<'m> {
             tenant,
             routes: 0,
             needed_routes: 0,
+            compiled_routes: 0,
+            alike: None,
             tests: 0,
             different_tests: 0,
         }));
+        for (row, slot) in sharing.iter_mut().zip(&table.slots) {
+            let tenant = slot.alike.and_then(|alike| self.map.tenants.get((alike as usize).checked_sub(1)?));
+            row.alike = tenant.map(|tenant| tenant.id.clone());
+        }
         for (place, (route, asked)) in self.list.iter().zip(&asked).enumerate() {
             let Some(row) = sharing.get_mut(route.slot) else { continue };
             row.routes += 1;
             row.needed_routes += usize::from(!needless.contains_key(&place));
+            row.compiled_routes += usize::from(!route.message.disabled && row.alike.is_none());
             row.tests += asked.tests_written;
             for test in &asked.tests {
                 let askers = askers.entry((route.slot, *test)).or_default();
@@ -306,7 +373,7 @@ impl<'m> Routes<'m> {
             RouteCost {
                 path: route.path.clone(),
                 id: route.message.id.clone(),
-                types: route.types.exact.len() + route.types.prefixes.len() + usize::from(route.types.any),
+                types: route.keys(),
                 own_tests,
                 shared_tests: asked.tests.len() - own_tests,
                 fields: asked.fields.len(),
@@ -356,12 +423,9 @@ impl Asked {
     }
 }
 
-/// Whether `other` is about all types of `route` and goes to all its destinations, whatever other routes do.
-fn covers(other: &Analyzed<'_>, route: &Analyzed<'_>) -> bool {
-    if other.message.disabled || other.message.exclusive.is_some() {
-        return false;
-    }
-    let is_about_all = other.types.any
+/// Whether `other` is asked of all events of the types of `route`.
+fn is_about_all(other: &Analyzed<'_>, route: &Analyzed<'_>) -> bool {
+    let has_all_types = other.types.any
         || !route.types.any
             && route.types.exact.iter().all(|exact| other.types.has(exact.as_bytes()))
             && route
@@ -369,7 +433,16 @@ fn covers(other: &Analyzed<'_>, route: &Analyzed<'_>) -> bool {
                 .prefixes
                 .iter()
                 .all(|prefix| other.types.prefixes.iter().any(|wider| prefix.starts_with(wider.as_str())));
-    is_about_all && route.to.is_subset(&other.to)
+    has_all_types && !other.message.disabled
+}
+
+/// Whether `other` keeps `route` from being asked whenever it matches, since both are in one exclusive group: if it is not asked itself,
+/// neither is `route`.
+fn is_before(other: &Analyzed<'_>, route: &Analyzed<'_>) -> bool {
+    let (Some(before), Some(own)) = (&other.message.exclusive, &route.message.exclusive) else { return false };
+    let is_of_group = other.slot == route.slot && before.group == own.group && !before.default;
+    let place = |exclusive: &v1::Exclusive, route: &Analyzed<'_>| (exclusive.priority, route.place);
+    is_of_group && (own.default || (!before.continues && place(before, other) < place(own, route)))
 }
 
 /// Whether `other` makes a dead letter wherever `route` does, given that their conditions are the same.

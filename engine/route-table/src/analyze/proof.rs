@@ -8,6 +8,7 @@ use crate::canonical::canonical;
 use crate::condition::{AnyElement, ConditionIndex, Node, NodeKind, Truth};
 use crate::fields::FieldIndex;
 use crate::predicate::{Attribute, Bound, Bounds, Datum, Literal, Predicate, Test};
+use crate::share::Share;
 use crate::table::{RouteTable, Text};
 use std::cmp::Ordering;
 
@@ -122,6 +123,9 @@ impl<'t> Prover<'t> {
                 self.values(of_p).all(|value| self.says(of_q, value) == Some(Truth::True))
             }
             (Test::Range(p), Test::Range(q)) => self.is_within(p, q),
+            (Test::Share(p), Test::Share(q)) => {
+                self.shares(p, q).is_some_and(|(p, q)| q.from <= p.from && p.to <= q.to)
+            }
             _ => match (self.part(of_p), self.part(of_q)) {
                 (Some(Part::Prefix(p)), Some(Part::Prefix(q))) => p.starts_with(q),
                 (Some(Part::Suffix(p)), Some(Part::Suffix(q))) => p.ends_with(q),
@@ -218,6 +222,9 @@ impl<'t> Prover<'t> {
                 self.values(q).all(|value| self.says(p, value).is_some_and(|says| says != Truth::True))
             }
             (Test::Range(p), Test::Range(q)) => self.are_apart(p, q) || self.are_apart(q, p),
+            (Test::Share(p), Test::Share(q)) => {
+                self.shares(p, q).is_some_and(|(p, q)| p.to <= q.from || q.to <= p.from)
+            }
             _ => match (self.part(p), self.part(q)) {
                 (Some(Part::Prefix(p)), Some(Part::Prefix(q))) => !p.starts_with(q) && !q.starts_with(p),
                 (Some(Part::Suffix(p)), Some(Part::Suffix(q))) => !p.ends_with(q) && !q.ends_with(p),
@@ -296,6 +303,14 @@ impl<'t> Prover<'t> {
             Some(Ordering::Equal) => !(upper.inclusive && lower.inclusive),
             _ => false,
         }
+    }
+
+    /// Two shares of one whole.
+    fn shares(&self, p: u32, q: u32) -> Option<(&'t Share, &'t Share)> {
+        let RouteTable { conditions, texts, .. } = self.table;
+        let share = |place: u32| conditions.literals.shares.get(place as usize);
+        let (p, q) = (share(p)?, share(q)?);
+        (p.salt.of(texts) == q.salt.of(texts)).then_some((p, q))
     }
 
     fn part(&self, predicate: &Predicate) -> Option<Part<'t>> {
