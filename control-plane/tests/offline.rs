@@ -130,3 +130,50 @@ fn analyze_finds_what_is_needless_and_wrong() {
     assert_eq!(answer["costs"].as_array().unwrap().len(), 5);
     assert_eq!(answer["sharing"][0]["neededRoutes"], 3);
 }
+
+#[test]
+fn routes_that_are_switched_off_in_groups_or_shared_by_tenants_are_told_as_such() {
+    let more = |priority: u32| {
+        format!(
+            r#"
+            routes {{ id: "off" types {{ any: true }} to: "board" disabled: true }}
+            routes {{ id: "few" types {{ any: true }} to: "board" when {{ cel: "share(key, 'new-flow', 0, 1000)" }} }}
+            routes {{ id: "one" types {{ any: true }} to: "board" exclusive {{ group: "flow" }} }}
+            routes {{ id: "two" types {{ any: true }} to: "board" exclusive {{ group: "flow" priority: {priority} }} }}
+            tenants {{
+                id: "test" unmatched {{ dead_letter {{}} }}
+                routes {{ id: "other" types {{ any: true }} to: "board" when {{ cel: "payload.points == 700" }} }}
+            }}
+            "#
+        )
+    };
+    let event = EVENT.replace(r#""headers": {"#, r#""key": "player-8", "headers": {"ce_tenant": "test", "#);
+    let (old, new) = (format!("{MAP}{}", more(1)), format!("{MAP}{}", more(0)));
+    let files = directory(&[("old.txtpb", &old), ("new.txtpb", &new), ("event.json", &event)]);
+    let (code, stdout, stderr) = run(files.path(), &["explain", "old.txtpb", "event.json", "--json"], "");
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let answer = json(&stdout);
+    assert_eq!(answer["policyOfTenant"], true);
+    let routes = answer["routes"].as_array().unwrap();
+    let route = |id: &str| routes.iter().find(|route| route["id"] == id).unwrap();
+    assert_eq!(route("off")["outcome"], "disabled");
+    let share = serde_json::json!({ "place": 8326, "from": 0, "to": 1000 });
+    assert_eq!(route("few")["cause"]["actual"][0]["share"], share);
+    assert_eq!((&route("one")["outcome"], &route("one")["exclusive"]["behind"]), (&"matched".into(), &Value::Null));
+    assert_eq!(
+        (&route("two")["outcome"], &route("two")["exclusive"]),
+        (&"excluded".into(), &serde_json::json!({ "group": "flow", "default": false, "behind": "one" }))
+    );
+    assert_eq!((&route("other")["outcome"], &route("other")["ofTenant"]), (&"no_match".into(), &true.into()));
+    let stdout = run(files.path(), &["diff", "old.txtpb", "new.txtpb"], "").1;
+    assert_eq!(stdout, "~ route two\n    - exclusive: priority 1\n    + exclusive: priority 0\n");
+    let (_, stdout, _) = run(files.path(), &["analyze", "old.txtpb"], "");
+    assert!(stdout.contains("route `two` never delivers: route `one` of its exclusive group"), "{stdout}");
+    assert!(stdout.ends_with("9 routes, compiled as 7\n"), "{stdout}");
+    let answer = json(&run(files.path(), &["analyze", "old.txtpb", "--json"], "").1);
+    let shared = &answer["sharing"][2];
+    assert_eq!(
+        (&shared["tenant"], &shared["alike"], &shared["compiledRoutes"]),
+        (&"test".into(), &"live".into(), &0.into())
+    );
+}
