@@ -74,7 +74,7 @@ fn what_explain_cannot_read_is_told_with_its_place() {
     let files = directory(&[("map.txtpb", MAP), ("event.json", EVENT), ("broken.txtpb", "name: \"x\"")]);
     for (arguments, input, expected, text) in [
         (&["explain", "map.txtpb", "-"][..], "{\n \"headrs\": {}}", 1, "standard input:2:9: unknown field `headrs`"),
-        (&["explain", "map.txtpb", "-"], r#"{"payload": 1, "payload_text": "1"}"#, 1, "leave one of them out"),
+        (&["explain", "map.txtpb", "-"], r#"{"payload": 1, "payload_text": "1"}"#, 1, "leave one in"),
         (&["explain", "map.txtpb", "none.json"], "", 1, "can't read `none.json`"),
         (&["explain", "-", "-"], "", 2, "only one of the files"),
         (&["explain", "broken.txtpb", "event.json"], "", 1, "refused"),

@@ -217,11 +217,45 @@ fn what_changed_is_said_thing_by_thing() {
             map.name = "duel".to_owned();
             map.unmatched = Some(v1::Unmatched { policy: Some(v1::unmatched::Policy::DeadLetter(v1::DeadLetter {})) });
             let origin = Origin { kind: Some(v1::origin::Kind::Header("kind".to_owned())) };
-            map.sources.push(Source { topic: "t".to_owned(), event_type: Some(origin), tenant: None });
+            map.sources.push(Source { topic: "t".to_owned(), event_type: Some(origin), ..Source::default() });
             map.tenants[1].labels.insert("shard".to_owned(), "7".to_owned());
             map.destinations[1] = destination("spare", "hunt-other");
         }),
         "~ the map\n    - name: hunt\n    + name: duel\n    - unmatched: drop\n    + unmatched: dead letter\n+ source t\n~ destination spare\n    - topic: hunt-spare\n    + topic: hunt-other\n~ tenant idle\n    + labels: shard=7"
+    );
+}
+
+#[test]
+fn another_way_to_read_payloads_is_said() {
+    let mut old = map();
+    let source =
+        |kind| Source { topic: "t".to_owned(), payload: Some(v1::Payload { kind: Some(kind) }), ..Source::default() };
+    let protobuf = |message: &str, framing: v1::Framing| {
+        let message = message.to_owned();
+        v1::payload::Kind::Protobuf(v1::ProtobufMessage { message, framing: framing.into(), validation: 2 })
+    };
+    old.sources = vec![source(v1::payload::Kind::Json(v1::Json { validation: 1 }))];
+    let mut said = |change: &dyn Fn(&mut RouteMap)| {
+        let mut new = old.clone();
+        change(&mut new);
+        let said = diff(&old, &new).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        old = new;
+        said
+    };
+    // To say nothing of payloads says the same.
+    assert_eq!(said(&|map| map.sources[0].payload = None), "");
+    assert_eq!(
+        said(&|map| {
+            map.sources[0] = source(protobuf("my.Clue", v1::Framing::LengthDelimited));
+            map.descriptors = b"a".to_vec().into();
+        }),
+        "~ the map\n    + descriptors: 1 bytes, xxh64 d24ec4f1a98c6e5b\n~ source t\n    - payload: JSON\n    + payload: protobuf my.Clue, its length before it, validated in full"
+    );
+    assert_eq!(
+        said(&|map| {
+            map.sources[0] = source(v1::payload::Kind::CloudEvents(v1::CloudEvents { mode: 1, validation: 0 }));
+        }),
+        "~ source t\n    - payload: protobuf my.Clue, its length before it, validated in full\n    + payload: CloudEvents, structured"
     );
 }
 

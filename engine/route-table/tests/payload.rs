@@ -13,7 +13,10 @@ use veltrix_proto::v1::{
     CloudEvents, CloudEventsMode, Condition, Field, Framing, Json, Origin, Payload, ProtobufMessage, RouteMap, Source,
     Tenant, Validation, condition, origin, payload,
 };
-use veltrix_route_table::{Compiler, Deliveries, Event, RouteTable, Unreadable, Value, Verdict, compile, limits};
+use veltrix_route_table::{
+    Because, Cause, Compiler, Deliveries, Event, Explanation, NoFields, Outcome, RouteTable, Unreadable, Value,
+    Verdict, compile, limits,
+};
 
 struct Record<'a> {
     topic: &'a str,
@@ -57,6 +60,29 @@ fn met(table: &RouteTable, record: &Record<'_>, out: &mut Deliveries) -> Result<
     routes.sort_unstable();
     routes.extend(out.undecided().map(|route| format!("undecided: {}", table.route_id(route))));
     Ok(routes)
+}
+
+/// For each route what became of it, by which tests and what kinds of values.
+fn told(explanation: &Explanation) -> Vec<String> {
+    // A default that several elements of an array have is there once.
+    let unique = |mut told: Vec<String>| {
+        told.sort_unstable();
+        told.dedup();
+        told
+    };
+    let tests = |cause: &Cause| {
+        let told = cause.tests().into_iter().map(|test| {
+            let Because::Value { place, actual } = &test.because else { return test.words.clone() };
+            let kinds = actual.values.iter().map(|value| format!("{:?} {}", value.kind, value.is_of_other_type));
+            format!("{} {:?} {place} {:?}", test.words, test.truth, unique(kinds.collect()))
+        });
+        unique(told.collect())
+    };
+    let told = explanation.routes.iter().map(|route| match &route.outcome {
+        Outcome::NoMatch(cause) | Outcome::Absent { cause, .. } => format!("{} {:?}", route.id, tests(cause)),
+        outcome => format!("{} {outcome:?}", route.id),
+    });
+    told.collect()
 }
 
 fn protobuf(message: &str, framing: Framing, validation: Validation) -> Payload {
@@ -121,6 +147,8 @@ proptest! {
             {
                 prop_assert_eq!(&met(&table, &of_payload(topic, payload), &mut out), &expected, "{} {}", topic, &json);
             }
+            let in_json = told(&table.explain(&of_payload("json", json.as_bytes())));
+            prop_assert_eq!(told(&table.explain(&of_payload("plain", bytes))), in_json, "{}", &json);
         }
     }
 
@@ -312,6 +340,51 @@ fn what_can_not_be_read_is_missing_or_unreadable_as_the_source_says() {
     assert_eq!(met("delimited", Some(b"\x04\x72\x01a")), Err(Unreadable::InvalidFraming));
     assert_eq!(met("registry", Some(b"\x72\x01a")), Err(Unreadable::InvalidFraming));
     assert_eq!(met("json", Some(b"{\"text\":\"a\",}")), Err(Unreadable::InvalidJson { at: 12 }));
+}
+
+#[test]
+fn an_explanation_tells_what_a_message_has_or_why_it_has_nothing() {
+    let conditions = ["payload.int64 > 5", "payload.child.text == 'a'", "payload.texts.exists(x, x == 'b')"].map(cel);
+    let mut map = map(conditions.to_vec());
+    map.sources.push(source(
+        "envelope",
+        Payload { kind: Some(payload::Kind::CloudEvents(CloudEvents { mode: 1, validation: 0 })) },
+    ));
+    map.sources.push(source("nothing", Payload { kind: Some(payload::Kind::None(Default::default())) }));
+    map.routes.iter_mut().for_each(|route| route.on_absent = 0);
+    let table = compile(&map).unwrap();
+    fn explain(table: &RouteTable, topic: &str, payload: Option<&[u8]>) -> Explanation {
+        table.explain(&Record { topic, headers: TYPED, payload })
+    }
+    let json = r#"{"int64": "3", "child": {"text": "b\n"}, "texts": ["c", "d"]}"#;
+    let message = DynamicMessage::deserialize(all(), &mut serde_json::Deserializer::from_str(json)).unwrap();
+    let said = explain(&table, "plain", Some(&message.encode_to_vec())).to_string();
+    let expected = [
+        "type t (header `ce_type`), no tenant",
+        "no route wants it: it is dropped",
+        "- r0: payload.int64 > 5: payload.int64 is 3",
+        "- r1: payload.child.text == 'a': payload.child.text is 'b\\n'",
+        "- r2: 'b' in payload.texts: each element",
+        "    payload.texts[0]: x == 'b': x is 'c'",
+        "    payload.texts[1]: x == 'b': x is 'd'",
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+    let why = |topic: &str, payload: Option<&[u8]>| explain(&table, topic, payload).payload;
+    assert_eq!(why("plain", None), Some(NoFields::Empty));
+    assert_eq!(why("plain", Some(b"")), None);
+    assert_eq!(why("plain", Some(b"\x72\x01a\x08")), Some(NoFields::NoMessage { at: 3 }));
+    assert_eq!(why("nothing", Some(b"{}")), Some(NoFields::NotRead));
+    assert_eq!(why("json", Some(b"[]")), Some(NoFields::NotAnObject));
+    assert_eq!(why("json", Some(b"{}")), None);
+    let envelope = |data: &str| format!(r#"{{"type": "t", "data": {data}}}"#);
+    assert_eq!(why("envelope", Some(envelope("7").as_bytes())), Some(NoFields::NoData));
+    assert_eq!(why("envelope", Some(envelope("{}").as_bytes())), None);
+    let unreadable = explain(&table, "delimited", Some(b"\x04\x72\x01a"));
+    assert_eq!(unreadable.event_type, Err(Unreadable::InvalidFraming));
+    assert_eq!(
+        unreadable.to_string(),
+        "the payload has not the framing that its source says: it goes to the dead letters"
+    );
 }
 
 fn origin_field(names: &[&str]) -> Option<Origin> {

@@ -2,7 +2,10 @@
 
 use crate::maps::is_standard;
 use crate::print::Failure;
-use serde::Deserialize;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _};
@@ -23,6 +26,9 @@ pub(crate) struct Written {
     payload: Option<Box<RawValue>>,
     /// A payload that is no JSON, or is to be sent as this very text.
     payload_text: Option<String>,
+    /// A payload of any bytes: a protobuf message.
+    #[serde(default, deserialize_with = "bytes_of_base64")]
+    payload_base64: Option<Vec<u8>>,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     timestamp: Option<i64>,
 }
@@ -46,7 +52,7 @@ impl Event for Written {
 
     fn payload(&self) -> Option<&[u8]> {
         let payload = self.payload.as_ref().map(|payload| payload.get());
-        payload.or(self.payload_text.as_deref()).map(str::as_bytes)
+        payload.or(self.payload_text.as_deref()).map(str::as_bytes).or(self.payload_base64.as_deref())
     }
 
     fn timestamp(&self) -> Option<i64> {
@@ -54,7 +60,12 @@ impl Event for Written {
     }
 }
 
-const SHAPE: &str = "an event is {\"topic\": \"t\", \"key\": \"k\", \"headers\": {\"ce_type\": \"a\"}, \"payload\": {\"n\": 1}, \"timestamp\": 0}, of which all can be left out, with `payload_text` for a payload that is no JSON";
+const SHAPE: &str = "an event is {\"topic\": \"t\", \"key\": \"k\", \"headers\": {\"ce_type\": \"a\"}, \"payload\": {\"n\": 1}, \"timestamp\": 0}, of which all can be left out, with `payload_text` or `payload_base64` for a payload that is no JSON";
+
+fn bytes_of_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    BASE64.decode(text).map(Some).map_err(|fault| D::Error::custom(format!("`payload_base64` is no base64: {fault}")))
+}
 
 fn parse(text: &str, shown: &str, line_before: usize) -> Result<Written, Failure> {
     let invalid = |line: usize, column: usize, fault: &str| Failure::Refused {
@@ -68,10 +79,11 @@ fn parse(text: &str, shown: &str, line_before: usize) -> Result<Written, Failure
         let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
         invalid(fault.line(), fault.column(), what)
     })?;
-    match (&event.payload, &event.payload_text) {
-        (Some(_), Some(_)) => Err(invalid(1, 1, "`payload` and `payload_text` are given; leave one of them out")),
-        _ => Ok(event),
+    let payloads = [event.payload.is_some(), event.payload_text.is_some(), event.payload_base64.is_some()];
+    if payloads.iter().filter(|is_given| **is_given).count() > 1 {
+        return Err(invalid(1, 1, "several of `payload`, `payload_text` and `payload_base64` are given; leave one in"));
     }
+    Ok(event)
 }
 
 /// The event of a file, or of standard input.

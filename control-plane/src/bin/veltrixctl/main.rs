@@ -62,7 +62,7 @@ Examples:
   veltrixctl explain routes.proto event.json
   veltrixctl explain routes.proto event.json --route clues   of one route only
   echo '{\"headers\": {\"ce_type\": \"hunt.clue.found\"}, \"payload\": {\"points\": 7}}' | veltrixctl explain schemas/ -
-An event is a JSON object: `topic`, `key`, `headers` (an object of texts), `payload` (any JSON) or `payload_text`, and `timestamp`
+An event is a JSON object: `topic`, `key`, `headers` (an object of texts), `payload` (any JSON), `payload_text` or `payload_base64` (a protobuf message), and `timestamp`
 (milliseconds since 1970); all of them can be left out.";
 
 const DIFF_EXAMPLES: &str = "\

@@ -5,8 +5,10 @@ use crate::canonical::{canonical, types_of};
 use crate::cel;
 use prost::Message as _;
 use std::collections::{BTreeMap, HashMap};
+use twox_hash::XxHash64;
 use veltrix_proto::v1::{
-    Condition, OnAbsent, Origin, RecordPart, Route, RouteMap, Unmatched, condition, destination, origin, unmatched,
+    CloudEventsMode, Condition, Framing, OnAbsent, Origin, RecordPart, Route, RouteMap, Source, Unmatched, Validation,
+    condition, destination, origin, payload, unmatched,
 };
 
 /// All things of a map.
@@ -59,12 +61,20 @@ impl Items {
     pub(super) fn of(map: &RouteMap) -> Items {
         let mut items = BTreeMap::new();
         let unmatched = policy(map.unmatched.as_ref());
-        let whole = Item::default().says(Aspect::Name, [Said::text(&map.name)]);
-        items.insert(Subject::Map, whole.says(Aspect::Unmatched, [Said::text(unmatched)]));
+        let descriptors = (!map.descriptors.is_empty()).then(|| Said {
+            key: map.descriptors.to_vec(),
+            shown: format!("{} bytes, xxh64 {:016x}", map.descriptors.len(), XxHash64::oneshot(0, &map.descriptors)),
+        });
+        let whole = Item::default()
+            .says(Aspect::Name, [Said::text(&map.name)])
+            .says(Aspect::Unmatched, [Said::text(unmatched)])
+            .says(Aspect::Descriptors, descriptors);
+        items.insert(Subject::Map, whole);
         for source in &map.sources {
             let item = Item::default()
                 .says(Aspect::TypeOrigin, [Said::text(place_of(source.event_type.as_ref(), "ce_type"))])
-                .says(Aspect::TenantOrigin, [Said::text(place_of(source.tenant.as_ref(), "ce_tenant"))]);
+                .says(Aspect::TenantOrigin, [Said::text(place_of(source.tenant.as_ref(), "ce_tenant"))])
+                .says(Aspect::Payload, [Said::text(payload_of(source))]);
             items.insert(Subject::Source(source.topic.clone()), item);
         }
         for destination in &map.destinations {
@@ -226,4 +236,32 @@ fn place_of(origin: Option<&Origin>, default: &str) -> String {
             _ => format!("part {part}"),
         },
     }
+}
+
+/// How a source's payloads are read.
+fn payload_of(source: &Source) -> String {
+    let (mut said, validation) = match source.payload.as_ref().and_then(|payload| payload.kind.as_ref()) {
+        None => ("JSON".to_owned(), Validation::Unspecified),
+        Some(payload::Kind::Json(json)) => ("JSON".to_owned(), json.validation()),
+        Some(payload::Kind::Protobuf(protobuf)) => {
+            let framing = match protobuf.framing() {
+                Framing::Unspecified | Framing::Plain => "",
+                Framing::LengthDelimited => ", its length before it",
+                Framing::SchemaRegistry => ", framed as a schema registry does",
+            };
+            (format!("protobuf {}{framing}", protobuf.message), protobuf.validation())
+        }
+        Some(payload::Kind::CloudEvents(events)) => {
+            let mode = match events.mode() {
+                CloudEventsMode::Unspecified => "",
+                CloudEventsMode::Structured => ", structured",
+            };
+            (format!("CloudEvents{mode}"), events.validation())
+        }
+        Some(payload::Kind::None(_)) => ("none".to_owned(), Validation::Unspecified),
+    };
+    if validation == Validation::Full {
+        said += ", validated in full";
+    }
+    said
 }
