@@ -70,11 +70,20 @@ fn explain_says_for_each_route_what_stood_in_the_way() {
 }
 
 #[test]
+fn explain_takes_payloads_of_any_bytes() {
+    let files = directory(&[("map.txtpb", MAP)]);
+    let event = r#"{"headers": {"ce_type": "hunt.clue.found"}, "payload_base64": "eyJwb2ludHMiOiA3fQ=="}"#;
+    let (code, stdout, stderr) = run(files.path(), &["explain", "map.txtpb", "-"], event);
+    assert!(code == 0 && stdout.contains("payload.points is 7"), "{stdout}{stderr}");
+}
+
+#[test]
 fn what_explain_cannot_read_is_told_with_its_place() {
     let files = directory(&[("map.txtpb", MAP), ("event.json", EVENT), ("broken.txtpb", "name: \"x\"")]);
     for (arguments, input, expected, text) in [
         (&["explain", "map.txtpb", "-"][..], "{\n \"headrs\": {}}", 1, "standard input:2:9: unknown field `headrs`"),
         (&["explain", "map.txtpb", "-"], r#"{"payload": 1, "payload_text": "1"}"#, 1, "leave one in"),
+        (&["explain", "map.txtpb", "-"], r#"{"payload_base64": "e"}"#, 1, "`payload_base64` is no base64"),
         (&["explain", "map.txtpb", "none.json"], "", 1, "can't read `none.json`"),
         (&["explain", "-", "-"], "", 2, "only one of the files"),
         (&["explain", "broken.txtpb", "event.json"], "", 1, "refused"),
