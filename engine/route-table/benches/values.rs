@@ -6,11 +6,11 @@
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::{Bound, Range};
+use std::ops::Range;
 use std::time::Instant;
 use veltrix_route_table::value::cidr::{self, Block, CidrRanges};
 use veltrix_route_table::value::fold;
-use veltrix_route_table::value::number::{Decimal, Interval, Number};
+use veltrix_route_table::value::number::{Decimal, Number};
 use veltrix_route_table::value::text::{Excerpt, Literal, Needle};
 use veltrix_route_table::value::wildcard::Wildcard;
 use veltrix_route_table::value::wildcard_set::{Matches, WildcardSet};
@@ -152,7 +152,8 @@ fn numbers(bench: &Bench) {
     ] {
         let mut texts = String::new();
         let decimals = literals.map(|literal| Decimal::compile(literal, &mut texts).expect("a number"));
-        let intervals = decimals.map(|literal| Interval::new(Bound::Unbounded, Bound::Excluded(literal)));
+        let mut ascending = decimals;
+        ascending.sort_by(|a, b| a.number(&texts).cmp_decimal(b, &texts));
         let floats = literals.map(|literal| literal.parse::<f64>().expect("a number"));
         let is_read = |number: Option<Number<'_>>| usize::from(number.is_some_and(|number| number.key()[1] != 7));
         let ways = vec![
@@ -165,9 +166,8 @@ fn numbers(bench: &Bench) {
                 let number = Number::parse_at(payload, range).expect("a number");
                 hits(&decimals, |literal| number.cmp_decimal(literal, &texts).is_lt())
             }),
-            each_in("less than 5 literals, Interval::contains", |payload, range| {
-                let number = Number::parse_at(payload, range).expect("a number");
-                hits(&intervals, |interval| interval.contains(&number, &texts))
+            each_in("less than 5 literals, Number::zone_at", |payload, range| {
+                Number::zone_at(payload, range, &ascending, &texts).expect("a number")
             }),
             each("less than 5 literals, f64", |value| {
                 let number = text(value).parse::<f64>().expect("a number");

@@ -269,6 +269,20 @@ impl Reading {
         self.plain.values(number).chain(dotted.flat_map(|spelling| self.dotted.values(spelling)))
     }
 
+    /// [`Reading::values`] for where every nanosecond counts: `each` is compiled into one loop.
+    #[inline(always)]
+    pub(crate) fn each_value(&self, fields: &Fields, number: u32, mut each: impl FnMut(Found)) {
+        if self.has_dotted && self.plain.first(number).is_none() {
+            return self.each_dotted(fields, number, &mut each);
+        }
+        self.plain.each_value(number, each);
+    }
+
+    #[cold]
+    fn each_dotted(&self, fields: &Fields, number: u32, each: &mut dyn FnMut(Found)) {
+        self.values(fields, number).for_each(each);
+    }
+
     /// Whether fields were looked for in objects that are elements of arrays, or under other spellings.
     #[inline]
     pub(crate) fn is_involved(&self) -> bool {

@@ -12,10 +12,12 @@
 use crate::condition::{ConditionIndex, Truth, range};
 use crate::evaluate::{Buffers, Evaluation, Scope, Work, datum};
 use crate::fields::{FieldIndex, PlanIndex, Reading};
+use crate::found::Kind;
 use crate::predicate::{Attribute, Datum};
 use crate::table::{Candidate, RouteTable};
 use crate::value::text::{self, Excerpt};
 use crate::value::wildcard_set::{self, WildcardSet};
+use crate::zones::AllZones;
 
 /// Parts of the index that values of accesses and looks stand in; those below are of types and prefixes.
 pub(crate) const VALUE_SPACES: u32 = 1 << 31;
@@ -37,6 +39,8 @@ pub(crate) struct Groups {
     /// Wildcards of looks that have many of them. Those behind the first few are not in use: they are kept for their memory.
     pub(crate) wildcards: Vec<WildcardSet>,
     pub(crate) wildcards_in_use: usize,
+    /// What looks say of numbers.
+    pub(crate) zones: AllZones,
     /// The rows of bits of all groups: the lowest bit is a group's first member.
     pub(crate) bits: Vec<u64>,
 }
@@ -79,6 +83,8 @@ pub(crate) struct Look {
     pub(crate) space: u32,
     /// Place among [`Groups::wildcards`] of a set of the look's last tests; `u32::MAX` if there is none.
     pub(crate) wildcards: u32,
+    /// Place among [`Groups::zones`]; `u32::MAX` if there are none.
+    pub(crate) zones: u32,
     pub(crate) first_test: u32,
     /// Those that are made one by one.
     pub(crate) tests: u32,
@@ -135,6 +141,7 @@ impl Groups {
         self.literals.clear();
         self.wildcards.iter_mut().take(self.wildcards_in_use).for_each(WildcardSet::clear);
         self.wildcards_in_use = 0;
+        self.zones.clear();
         self.bits.clear();
     }
 
@@ -146,6 +153,7 @@ impl Groups {
             + self.accesses.capacity() * size_of::<Access>()
             + self.literals.capacity() * size_of::<text::Literal>()
             + self.wildcards.iter().map(WildcardSet::memory_bytes).sum::<usize>()
+            + self.zones.memory_bytes()
             + self.bits.capacity() * size_of::<u64>()
     }
 
@@ -445,14 +453,14 @@ impl Looking<'_> {
     /// Looks at a field of the payload; says whether any member is left.
     #[inline]
     fn inside<R: Row>(&mut self, rows: &mut Rows<R>, look: &Look, reader: &Reading) -> bool {
-        let table = self.table;
-        if look.spelled_within && reader.is_in_doubt(&table.fields, look.number) {
+        if look.spelled_within && reader.is_in_doubt(&self.table.fields, look.number) {
             return true;
         }
+        let zones = self.table.groups.zones.of(look.zones);
+        let Looking { table, buffers: Buffers { unescaped, folded }, matched, .. } = self;
         let payload = self.evaluation.facts.payload.bytes;
         let mut is_there = false;
-        for found in reader.values(&table.fields, look.number) {
-            let Some(value) = datum(&table.fields, payload, &found, &mut self.buffers.unescaped) else { continue };
+        let mut begin = |rows: &mut Rows<R>| {
             if !is_there {
                 rows.total.clear();
             }
@@ -460,11 +468,25 @@ impl Looking<'_> {
                 rows.begin(table, look);
             }
             is_there = true;
-            rows.test(table, look, &value, &mut self.buffers.folded, self.matched);
+        };
+        reader.each_value(&table.fields, look.number, |found| {
+            match zones {
+                // A number whose zone is all that counts makes no stop on its way there.
+                Some(zones) if found.kind == Kind::Number => {
+                    let Some(zone) = zones.at(payload, found.at(), &table.texts) else { return };
+                    begin(rows);
+                    rows.unite(table, zone);
+                }
+                _ => {
+                    let Some(value) = datum(&table.fields, payload, &found, unescaped) else { return };
+                    begin(rows);
+                    rows.test(table, look, &value, folded, matched);
+                }
+            }
             if look.same_value {
                 rows.total.or_without(&rows.passed, &rows.barred);
             }
-        }
+        });
         match (is_there, look.same_value) {
             (false, _) => rows.alive.and(table.groups.row(look.missing)),
             (true, true) => rows.alive.and_row(&rows.total),
@@ -480,6 +502,13 @@ impl<R: Row> Rows<R> {
         self.barred.clear();
     }
 
+    /// Adds whom these rows let pass and rule out.
+    #[inline]
+    fn unite(&mut self, table: &RouteTable, [passes, bars]: [u32; 2]) {
+        self.passed.or(table.groups.row(passes));
+        self.barred.or(table.groups.row(bars));
+    }
+
     /// Makes all tests of a look of one value.
     #[inline]
     fn test(
@@ -492,14 +521,16 @@ impl<R: Row> Rows<R> {
     ) {
         let groups = &table.groups;
         let tests = groups.tests.get(range(look.first_test, look.tests)).unwrap_or_default();
+        if let (Datum::Number(number), Some(zones)) = (value, groups.zones.of(look.zones)) {
+            return self.unite(table, zones.of_number(number, &table.texts));
+        }
         let Datum::Text(bytes) = value else {
             return tests.iter().for_each(|test| self.test_plainly(table, test, value, folded));
         };
         if look.space != 0
             && let Some([passes, bars, _]) = table.types.get(look.space, bytes)
         {
-            self.passed.or(groups.row(passes));
-            self.barred.or(groups.row(bars));
+            self.unite(table, [passes, bars]);
         }
         let text = Excerpt::of(bytes);
         for test in tests {
@@ -514,16 +545,14 @@ impl<R: Row> Rows<R> {
                 }
             };
             if is_true {
-                self.passed.or(groups.row(test.passes));
-                self.barred.or(groups.row(test.bars));
+                self.unite(table, [test.passes, test.bars]);
             }
         }
         if let Some(set) = groups.wildcards.get(look.wildcards as usize) {
             set.matching(&text, &table.texts, &table.conditions.literals.needles, matched);
             for number in matched.numbers() {
                 let Some(test) = groups.tests.get((look.first_test + look.tests + number) as usize) else { continue };
-                self.passed.or(groups.row(test.passes));
-                self.barred.or(groups.row(test.bars));
+                self.unite(table, [test.passes, test.bars]);
             }
         }
     }

@@ -92,6 +92,7 @@ pub mod value;
 mod values;
 mod version;
 mod wire;
+mod zones;
 
 pub use analyze::{Analysis, Finding, FindingKind, RouteCost, Sharing, analyze};
 pub use canonical::canonical;

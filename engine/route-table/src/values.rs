@@ -93,6 +93,20 @@ impl Values {
         self.slot(field).map(|slot| slot.first)
     }
 
+    /// Hands on [`Values::all`] in one loop.
+    #[inline(always)]
+    pub(crate) fn each(&self, field: u32, mut each: impl FnMut(Found)) {
+        let Some(slot) = self.slot(field) else { return };
+        let (mut found, mut next) = (slot.first, slot.second);
+        loop {
+            each(found);
+            match self.more.get(next as usize) {
+                Some(more) => (found, next) = *more,
+                None => return,
+            }
+        }
+    }
+
     pub(crate) fn all(&self, field: u32) -> impl Iterator<Item = Found> {
         let slot = self.slot(field);
         let mut next = slot.map_or(NONE, |slot| slot.second);

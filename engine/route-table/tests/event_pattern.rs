@@ -589,6 +589,10 @@ proptest! {
     ) {
         let condition = match parse(&pattern.to_string()) {
             Ok(condition) => condition,
+            // Some are drawn that AWS refuses, too.
+            Err(error) if error.reason().starts_with("Rule is too complex") => {
+                return Err(TestCaseError::reject("a pattern that is too complex"));
+            }
             Err(error) => panic!("{pattern}: {error}"),
         };
         for event in &events {

@@ -285,6 +285,7 @@ impl Maker<'_> {
             }
             let space = self.index_texts(members, first_test);
             let (tests, wildcards) = self.gather_wildcards(first_test);
+            let zones = self.zones(members, first_test, tests);
             self.quicken(first_test, literals_max);
             let (number, first_test) = (self.number_of(plan, attribute), first_test as u32);
             self.table.groups.looks.push(Look {
@@ -294,6 +295,7 @@ impl Maker<'_> {
                 spelled_within,
                 space,
                 wildcards,
+                zones,
                 first_test,
                 tests,
                 free,
@@ -418,6 +420,13 @@ impl Maker<'_> {
         }
         groups.wildcards_in_use += 1;
         (plain as u32, groups.wildcards_in_use as u32 - 1)
+    }
+
+    /// Makes the zones of so many tests from `first_test` on.
+    fn zones(&mut self, members: u32, first_test: usize, tests: u32) -> u32 {
+        let RouteTable { groups, conditions, texts, .. } = &mut *self.table;
+        let of_look = groups.tests.get(first_test..first_test + tests as usize).unwrap_or_default();
+        groups.zones.add((conditions, texts), of_look, members, &mut groups.bits)
     }
 
     /// The rows of the members that a look lets pass before it has tested anything, and when there is nothing to test.

@@ -99,6 +99,12 @@ impl Reader {
         self.values.all(field)
     }
 
+    /// Hands on [`Reader::values`].
+    #[inline(always)]
+    pub(crate) fn each_value(&self, field: u32, each: impl FnMut(Found)) {
+        self.values.each(field, each);
+    }
+
     /// The first value of a field of the plan.
     #[inline]
     pub fn first(&self, field: u32) -> Option<Found> {

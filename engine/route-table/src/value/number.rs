@@ -12,7 +12,7 @@ use crate::table::Text;
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
-use std::ops::{Bound, Range};
+use std::ops::Range;
 
 /// A number of an event, parsed once and compared with many literals.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,22 @@ impl Head {
     #[inline]
     fn order(self) -> i128 {
         i128::from(self.rank) << 64 | i128::from(self.digits)
+    }
+
+    /// [`Number::zone`] of a number that is this head; `None` if tails decide.
+    #[inline(always)]
+    fn zone(self, bounds: &[Decimal]) -> Option<usize> {
+        const FEW: usize = 8;
+        let order = self.order();
+        let less = match bounds.len() {
+            0..=FEW => bounds.iter().map(|bound| usize::from(bound.head.order() < order)).sum(),
+            _ => bounds.partition_point(|bound| bound.head.order() < order),
+        };
+        match bounds.get(less).filter(|bound| bound.head.order() == order) {
+            None => Some(2 * less),
+            Some(bound) if bound.is_long() => None,
+            Some(_) => Some(2 * less + 1),
+        }
     }
 
     /// From an integer of exactly 19 digits.
@@ -157,6 +173,34 @@ impl<'t> Number<'t> {
         }
     }
 
+    /// Where this number lies among `bounds`, which are ascending: twice as many as are less, and one more if it is equal to the next.
+    #[inline]
+    pub fn zone(&self, bounds: &[Decimal], texts: &str) -> usize {
+        match self.head.zone(bounds) {
+            Some(zone) if !self.is_long() || zone.is_multiple_of(2) => zone,
+            _ => self.zone_of_long(bounds, texts),
+        }
+    }
+
+    /// [`Number::zone`] of the number that is written in the part of a payload at `range`; `None` if it is none.
+    #[inline(never)]
+    pub fn zone_at(payload: &[u8], range: Range<usize>, bounds: &[Decimal], texts: &str) -> Option<usize> {
+        let start = range.start;
+        let text = payload.get(range)?;
+        // What most numbers are never takes the form of a `Number`, which would go through memory.
+        match quick::read(text, first_word_at(payload, start, text)).map(|head| head.zone(bounds)) {
+            Some(Some(zone)) => Some(zone),
+            _ => zone_of_any(text, bounds, texts),
+        }
+    }
+
+    #[cold]
+    fn zone_of_long(&self, bounds: &[Decimal], texts: &str) -> usize {
+        let less = bounds.partition_point(|bound| self.cmp_decimal(bound, texts).is_gt());
+        let is_equal = bounds.get(less).is_some_and(|bound| self.cmp_decimal(bound, texts).is_eq());
+        2 * less + usize::from(is_equal)
+    }
+
     /// The order of numbers of equal heads.
     #[cold]
     fn cmp_tails(&self, other: &[u8]) -> Ordering {
@@ -250,65 +294,10 @@ impl Decimal {
     }
 }
 
-/// A compiled range of numbers. Whether a number is in it is one comparison.
-#[derive(Clone, Copy, Debug)]
-pub struct Interval {
-    /// The order of the smallest head that is in the range, and how many more there are; as if there were no tails.
-    first: i128,
-    more: u128,
-    /// What they were made of, for when there are.
-    lower: Bound<Decimal>,
-    upper: Bound<Decimal>,
-    has_tails: bool,
-}
-
-impl Interval {
-    /// Compiles a range.
-    pub fn new(lower: Bound<Decimal>, upper: Bound<Decimal>) -> Interval {
-        let has_tails = [&lower, &upper].into_iter().any(|bound| match bound {
-            Bound::Included(literal) | Bound::Excluded(literal) => literal.is_long(),
-            Bound::Unbounded => false,
-        });
-        let first = match lower {
-            Bound::Included(literal) => literal.head.order(),
-            Bound::Excluded(literal) => literal.head.order() + 1,
-            Bound::Unbounded => i128::MIN / 2,
-        };
-        let last = match upper {
-            Bound::Included(literal) => literal.head.order(),
-            Bound::Excluded(literal) => literal.head.order() - 1,
-            Bound::Unbounded => i128::MAX / 2,
-        };
-        match u128::try_from(last - first) {
-            Ok(more) => Interval { first, more, lower, upper, has_tails },
-            // Nothing is in it: no head is as large.
-            Err(_) => Interval { first: i128::MAX, more: 0, lower, upper, has_tails },
-        }
-    }
-
-    /// Whether the number is in the range. `texts` are those that the literals were compiled into.
-    #[inline]
-    pub fn contains(&self, number: &Number<'_>, texts: &str) -> bool {
-        if number.is_long() || self.has_tails {
-            return self.contains_long(number, texts);
-        }
-        number.head.order().wrapping_sub(self.first) as u128 <= self.more
-    }
-
-    #[cold]
-    fn contains_long(&self, number: &Number<'_>, texts: &str) -> bool {
-        let above = match &self.lower {
-            Bound::Included(literal) => number.cmp_decimal(literal, texts).is_ge(),
-            Bound::Excluded(literal) => number.cmp_decimal(literal, texts).is_gt(),
-            Bound::Unbounded => true,
-        };
-        above
-            && match &self.upper {
-                Bound::Included(literal) => number.cmp_decimal(literal, texts).is_le(),
-                Bound::Excluded(literal) => number.cmp_decimal(literal, texts).is_lt(),
-                Bound::Unbounded => true,
-            }
-    }
+#[cold]
+#[inline(never)]
+fn zone_of_any(text: &[u8], bounds: &[Decimal], texts: &str) -> Option<usize> {
+    Some(Number::parse(text)?.zone(bounds, texts))
 }
 
 /// How the number that is written in `text` lies to a literal; `None` if it is no number as JSON writes them.

@@ -83,14 +83,12 @@ fn check(left: &str, right: &str) {
     texts.push_str("99");
     assert_eq!(compare(left.as_bytes(), &literal, &texts), Some(expected), "{left} and {right}");
     let (left, right) = (Number::parse(left.as_bytes()).unwrap(), literal.number(&texts));
-    for (bound, above, below) in [
-        (Bound::Included(literal), expected.is_ge(), expected.is_le()),
-        (Bound::Excluded(literal), expected.is_gt(), expected.is_lt()),
-        (Bound::Unbounded, true, true),
-    ] {
-        assert_eq!(Interval::new(bound, Bound::Unbounded).contains(&left, &texts), above, "{left:?} and {bound:?}");
-        assert_eq!(Interval::new(Bound::Unbounded, bound).contains(&left, &texts), below, "{left:?} and {bound:?}");
-    }
+    let zone = match expected {
+        Ordering::Less => 0,
+        Ordering::Equal => 1,
+        Ordering::Greater => 2,
+    };
+    assert_eq!(left.zone(&[literal], &texts), zone, "{left:?} and {right:?}");
     assert_eq!(left.cmp(&right), expected);
     assert_eq!(right.cmp(&left), expected.reverse());
     if expected.is_eq() {
@@ -304,23 +302,29 @@ proptest! {
     }
 
     #[test]
-    fn ranges_hold_what_is_within_both_bounds(
+    fn a_number_lies_between_those_that_are_less_and_those_that_are_not(
         value in number(),
-        lower in number(),
-        upper in number(),
-        at_least in any::<bool>(),
-        at_most in any::<bool>(),
+        mut bounds in prop::collection::vec(number(), 0..24),
+        is_among in any::<bool>(),
+        around in prop::collection::vec(any::<u8>(), 0..12),
     ) {
-        prop_assume!([&value, &lower, &upper].into_iter().all(|text| is_number(text)));
+        prop_assume!(is_number(&value));
+        bounds.extend(is_among.then(|| value.clone()));
         let mut texts = String::new();
-        let [lower, upper] = [lower, upper].map(|text| Decimal::compile(&text, &mut texts).unwrap());
+        let mut bounds: Vec<Decimal> =
+            bounds.iter().filter_map(|text| Decimal::compile(text, &mut texts)).collect();
+        bounds.sort_by(|a, b| a.number(&texts).cmp_decimal(b, &texts));
+        bounds.dedup_by(|a, b| a.number(&texts).cmp_decimal(b, &texts).is_eq());
         let number = Number::parse(value.as_bytes()).unwrap();
-        let (from, to) = (number.cmp_decimal(&lower, &texts), number.cmp_decimal(&upper, &texts));
-        let expected = (from.is_gt() || (at_least && from.is_eq())) && (to.is_lt() || (at_most && to.is_eq()));
-        let bound = |literal, included| if included { Bound::Included(literal) } else { Bound::Excluded(literal) };
-        let interval = Interval::new(bound(lower, at_least), bound(upper, at_most));
-        prop_assert_eq!(interval.contains(&number, &texts), expected);
-        prop_assert!(!Interval::new(Bound::Excluded(lower), Bound::Excluded(lower)).contains(&number, &texts));
+        let count = |is: fn(Ordering) -> bool| {
+            bounds.iter().filter(|bound| is(number.cmp_decimal(bound, &texts))).count()
+        };
+        let expected = 2 * count(Ordering::is_gt) + count(Ordering::is_eq);
+        prop_assert_eq!(number.zone(&bounds, &texts), expected);
+        let payload = [&around, value.as_bytes(), &around].concat();
+        let at = around.len()..around.len() + value.len();
+        prop_assert_eq!(Number::zone_at(&payload, at, &bounds, &texts), Some(expected));
+        prop_assert_eq!(Number::zone_at(b"1e", 0..2, &bounds, &texts), None);
     }
 
     #[test]
