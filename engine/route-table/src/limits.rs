@@ -64,6 +64,7 @@ limits! {
     DESCRIPTOR_DEPTH = "descriptor_depth", 32, "messages declared within each other";
     MESSAGE_FIELDS = "message_fields", 4_096, "fields of one message";
     PROTOBUF_PLACES = "protobuf_places", 4_000_000, "fields that all conditions of a map look for in all messages that they can be about";
+    PAYLOAD_DEPTH = "payload_depth", 1_024, "nesting of a JSON payload that is validated as a whole";
     LITERAL_BYTES = "literal_bytes", 4_096, "bytes of a value that a predicate compares with";
 }
 

@@ -9,6 +9,7 @@ use crate::event::{Event, Value};
 use crate::fields::{FieldIndex, Fields, PlanIndex, Reading};
 use crate::found::{Found, Kind};
 use crate::json;
+use crate::limits::PAYLOAD_DEPTH;
 use crate::predicate::Datum;
 use crate::protobuf::check::Schema;
 use crate::protobuf::framing::Framing;
@@ -78,6 +79,12 @@ pub enum Unreadable {
     /// The source asks for payloads that are valid as a whole.
     #[error("the payload is not valid JSON: byte {at} can't stand there")]
     InvalidJson {
+        /// Where in the payload.
+        at: usize,
+    },
+    /// The source asks for payloads that are valid as a whole, which is found out up to a depth only.
+    #[error("the payload is nested too deep: byte {at} opens a container within {} others, and `{}` is the limit", PAYLOAD_DEPTH.max, PAYLOAD_DEPTH.name)]
+    JsonTooDeep {
         /// Where in the payload.
         at: usize,
     },
@@ -207,7 +214,10 @@ impl Opening {
 
 fn json(payload: &[u8], full: bool) -> Result<Content<'_>, Unreadable> {
     if full {
-        json::validate(payload).map_err(|malformed| Unreadable::InvalidJson { at: malformed.at })?;
+        json::validate(payload).map_err(|malformed| match malformed {
+            json::Malformed::Syntax { at } => Unreadable::InvalidJson { at },
+            json::Malformed::TooDeep { at } => Unreadable::JsonTooDeep { at },
+        })?;
     }
     Ok(Content::json(payload))
 }

@@ -14,7 +14,7 @@ use veltrix_proto::v1::{
     ProtobufMessage, Range, RecordPart, Route, RouteMap, Share, Source, Validation, condition, literal, payload,
     predicate, range,
 };
-use veltrix_route_table::json::{Plans, Reader, Wanted};
+use veltrix_route_table::json::{Plans, Reader, Wanted, validate};
 use veltrix_route_table::{Compiler, Deliveries, Event, Value};
 use workload::{by_type, shuffled_events, with_conditions};
 
@@ -338,6 +338,20 @@ fn a_reader_that_is_warm_allocates_nothing() {
     };
     read();
     assert_eq!(allocations(read), 0);
+}
+
+#[test]
+fn validating_allocates_nothing_however_deep_or_broken_a_payload_is() {
+    let deep = |levels: usize| format!("{}\"\\u0065é\"{}", "[".repeat(levels), "]".repeat(levels)).into_bytes();
+    let payloads = payloads().into_iter().map(String::into_bytes);
+    let payloads: Vec<Vec<u8>> = payloads.chain([1, 62, 63, 65, 500, 1_024, 1_025, 10_000].map(deep)).collect();
+    let check = || {
+        let valid = payloads.iter().filter(|payload| validate(payload).is_ok()).count();
+        let broken = payloads.iter().filter(|payload| validate(&payload[1..]).is_err()).count();
+        assert_eq!((valid, broken), (payloads.len() - 2, payloads.len()));
+    };
+    check();
+    assert_eq!(allocations(check), 0);
 }
 
 #[test]

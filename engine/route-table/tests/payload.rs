@@ -320,6 +320,9 @@ fn what_is_wrong_with_a_source_is_refused_by_name() {
 fn what_can_not_be_read_is_missing_or_unreadable_as_the_source_says() {
     let mut map = map(["payload.int32 == 0", "payload.text == 'a'", "!has(payload.text)"].map(cel).to_vec());
     map.routes.iter_mut().for_each(|route| route.on_absent = 0);
+    let max = limits::PAYLOAD_DEPTH.max as usize;
+    let deep = |levels| format!("{{\"text\":\"a\",\"other\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+    let (deepest, too_deep) = (deep(max - 1), deep(max));
     let table = compile(&map).unwrap();
     let mut out = Deliveries::new();
     let mut met = |topic, payload| met(&table, &Record { topic, headers: TYPED, payload }, &mut out);
@@ -340,6 +343,11 @@ fn what_can_not_be_read_is_missing_or_unreadable_as_the_source_says() {
     assert_eq!(met("delimited", Some(b"\x04\x72\x01a")), Err(Unreadable::InvalidFraming));
     assert_eq!(met("registry", Some(b"\x72\x01a")), Err(Unreadable::InvalidFraming));
     assert_eq!(met("json", Some(b"{\"text\":\"a\",}")), Err(Unreadable::InvalidJson { at: 12 }));
+    assert_eq!(met("json", Some(deepest.as_bytes())), ids(&["d1"]));
+    let at = deep(0).len() - 1 + max - 1;
+    assert_eq!(met("json", Some(too_deep.as_bytes())), Err(Unreadable::JsonTooDeep { at }));
+    let told = Unreadable::JsonTooDeep { at }.to_string();
+    assert!(told.contains(&format!("byte {at} ")) && told.contains("`payload_depth`"), "{told}");
 }
 
 #[test]

@@ -387,7 +387,7 @@ fn head(bytes: &[u8], start: usize, end: usize) -> u64 {
 
 /// Eight bytes from `at` on, zeros after the end.
 #[inline(always)]
-fn word(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
     if let Some(rest) = bytes.get(at..)
         && let Some(eight) = rest.first_chunk::<8>()
     {

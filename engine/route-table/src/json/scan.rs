@@ -16,13 +16,19 @@ impl Texts {
     /// either.
     #[inline(always)]
     pub(super) fn outside<K: Kernel>(&mut self, kernel: K, masks: &Masks) -> u64 {
-        let mut quotes = masks.quotes;
+        self.next(kernel, masks).0
+    }
+
+    /// The same, and the bytes that a backslash escapes.
+    #[inline(always)]
+    pub(super) fn next<K: Kernel>(&mut self, kernel: K, masks: &Masks) -> (u64, u64) {
+        let mut escaped = 0;
         if (masks.backslashes | self.escaped) != 0 {
-            quotes &= !self.escaped(masks.backslashes);
+            escaped = self.escaped(masks.backslashes);
         }
-        let texts = kernel.xor_prefix(quotes) ^ self.within;
+        let texts = kernel.xor_prefix(masks.quotes & !escaped) ^ self.within;
         self.within = ((texts as i64) >> 63) as u64;
-        !texts
+        (!texts, escaped)
     }
 
     /// The bytes after an odd number of backslashes, without a loop: a run of backslashes that begins at an odd place and one that

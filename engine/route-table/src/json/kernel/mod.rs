@@ -15,6 +15,14 @@ use portable::Portable;
 /// Bytes of a block: as many as a word of the processor has bits.
 pub(super) const BLOCK: usize = 64;
 
+/// White space by the low four bits of a byte; where there is none with these, a byte that has others.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const BLANKS: [u8; 16] = {
+    let mut table = [0x80; 16];
+    (table[0x0], table[0x9], table[0xa], table[0xd]) = (b' ', b'\t', b'\n', b'\r');
+    table
+};
+
 /// What stands where in a block: bit `i` speaks of byte `i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Masks {
@@ -46,6 +54,14 @@ pub(super) trait Kernel: Copy {
 
     /// Bytes that a text must escape: below 0x20.
     fn controls(self, block: Self::Block) -> u64;
+
+    /// What JSON takes for white space.
+    fn blanks(self, block: Self::Block) -> u64;
+
+    fn equal(self, block: Self::Block, byte: u8) -> u64;
+
+    /// Bytes with this bit: 0x80 for those that are not ASCII, 0x20 for braces among brackets.
+    fn with_bit(self, block: Self::Block, bit: u8) -> u64;
 
     /// Bit `i` is the exclusive or of the bits up to and including `i`: with quotes, which bytes stand after an odd one.
     fn xor_prefix(self, bits: u64) -> u64;
@@ -122,6 +138,35 @@ impl Level {
     }
 }
 
+/// The bytes, which are fewer than a block's, with zeros after them.
+#[inline(always)]
+fn pad(bytes: &[u8]) -> [u8; BLOCK] {
+    let mut padded = [0; BLOCK];
+    if !(ends::<32>(bytes, &mut padded)
+        || ends::<16>(bytes, &mut padded)
+        || ends::<8>(bytes, &mut padded)
+        || ends::<4>(bytes, &mut padded))
+    {
+        for (to, from) in padded.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+    }
+    padded
+}
+
+/// Copies the first and the last `N` bytes, which are all if there are at most twice as many. False if there are fewer than `N`.
+#[inline(always)]
+fn ends<const N: usize>(bytes: &[u8], padded: &mut [u8; BLOCK]) -> bool {
+    let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else { return false };
+    if let Some(to) = padded.first_chunk_mut() {
+        *to = *first;
+    }
+    if let Some(to) = padded.get_mut(..bytes.len()).and_then(<[u8]>::last_chunk_mut) {
+        *to = *last;
+    }
+    true
+}
+
 /// [`Kernel::xor_prefix`] for processors without a carry-less product.
 #[inline(always)]
 fn xor_prefix_by_shifts(mut bits: u64) -> u64 {
@@ -190,6 +235,13 @@ mod tests {
             assert_eq!(kernel.text_stops(block), masks.quotes | masks.backslashes);
             assert_eq!(kernel.digits(block), mask(&|byte| byte.is_ascii_digit()));
             assert_eq!(kernel.controls(block), mask(&|byte| byte < 0x20));
+            assert_eq!(kernel.blanks(block), mask(&|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')));
+            for probe in [0, b'-', b'0', 0x80, 0xff] {
+                assert_eq!(kernel.equal(block, probe), mask(&|byte| byte == probe));
+            }
+            for bit in (0..8).map(|bit| 1 << bit) {
+                assert_eq!(kernel.with_bit(block, bit), mask(&|byte| byte & bit != 0));
+            }
             assert_eq!(
                 kernel.xor_prefix(keep),
                 (0..64).fold(0, |bits, i| bits | ((keep << (63 - i)).count_ones() as u64 % 2) << i)
@@ -221,7 +273,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 256 }, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn every_kernel_says_what_is_there(
-            bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"\"\\:,{}[]09/\x1f\x0c\x1a;<".to_vec())], 0..200),
+            bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"\"\\:,{}[]09/\x1f\x0c\x1a;< \t\n\r\x00-\x80".to_vec())], 0..200),
             at in 0usize..130,
             keep in prop_oneof![any::<u64>(), Just(0), Just(u64::MAX), Just(1 << 63), any::<u64>().prop_map(|bits| bits | bits << 1 | bits << 2)],
         ) {

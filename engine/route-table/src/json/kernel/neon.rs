@@ -1,6 +1,6 @@
 //! The kernel for aarch64, where every processor has NEON: four registers to a block.
 
-use super::{BLOCK, Job, Kernel, Masks, keeps_by_runs, nth_one_by_one, xor_prefix_by_shifts};
+use super::{BLANKS, BLOCK, Job, Kernel, Masks, keeps_by_runs, nth_one_by_one, pad, xor_prefix_by_shifts};
 use std::arch::aarch64::*;
 
 /// Four registers to a block.
@@ -27,12 +27,6 @@ impl Neon {
             vgetq_lane_u64::<0>(vreinterpretq_u64_u8(vpaddq_u8(all, all)))
         }
     }
-
-    #[inline(always)]
-    fn equal(self, block: [uint8x16_t; 4], byte: u8) -> u64 {
-        // SAFETY: `new` has asked for neon.
-        self.gather(block.map(|part| unsafe { vceqq_u8(part, vdupq_n_u8(byte)) }))
-    }
 }
 
 /// Compiles a job for the kernel's instructions.
@@ -47,13 +41,11 @@ impl Kernel for Neon {
     #[inline(always)]
     fn load(self, bytes: &[u8], at: usize) -> [uint8x16_t; 4] {
         let rest = bytes.get(at..).unwrap_or_default();
-        let mut padded = [0; BLOCK];
+        let padded;
         let whole = match rest.first_chunk::<BLOCK>() {
             Some(whole) => whole,
             None => {
-                for (to, from) in padded.iter_mut().zip(rest) {
-                    *to = *from;
-                }
+                padded = pad(rest);
                 &padded
             }
         };
@@ -92,6 +84,27 @@ impl Kernel for Neon {
     fn controls(self, block: [uint8x16_t; 4]) -> u64 {
         // SAFETY: `new` has asked for neon.
         self.gather(block.map(|part| unsafe { vcltq_u8(part, vdupq_n_u8(0x20)) }))
+    }
+
+    #[inline(always)]
+    fn blanks(self, block: [uint8x16_t; 4]) -> u64 {
+        // SAFETY: `new` has asked for neon, and `BLANKS` is as long as the load.
+        self.gather(block.map(|part| unsafe {
+            let blanks = vld1q_u8(BLANKS.as_ptr());
+            vceqq_u8(part, vqtbl1q_u8(blanks, vandq_u8(part, vdupq_n_u8(0x0f))))
+        }))
+    }
+
+    #[inline(always)]
+    fn equal(self, block: [uint8x16_t; 4], byte: u8) -> u64 {
+        // SAFETY: `new` has asked for neon.
+        self.gather(block.map(|part| unsafe { vceqq_u8(part, vdupq_n_u8(byte)) }))
+    }
+
+    #[inline(always)]
+    fn with_bit(self, block: [uint8x16_t; 4], bit: u8) -> u64 {
+        // SAFETY: `new` has asked for neon.
+        self.gather(block.map(|part| unsafe { vtstq_u8(part, vdupq_n_u8(bit)) }))
     }
 
     #[inline(always)]

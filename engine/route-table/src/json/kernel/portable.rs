@@ -1,6 +1,6 @@
 //! The kernel for every processor: eight bytes at a time in a plain word.
 
-use super::{BLOCK, Kernel, Masks, keeps_by_runs, nth_one_by_one, xor_prefix_by_shifts};
+use super::{BLOCK, Kernel, Masks, keeps_by_runs, nth_one_by_one, pad, xor_prefix_by_shifts};
 
 /// Needs nothing.
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +31,6 @@ fn all(byte: u8) -> u64 {
     ONES * u64::from(byte)
 }
 
-#[inline(always)]
-fn equal(block: [u64; 8], byte: u8) -> u64 {
-    mask(block, |word| zeros(word ^ all(byte)))
-}
-
 /// The top bit of each byte that is below `bound`, which is at most 128.
 #[inline(always)]
 fn below(word: u64, bound: u8) -> u64 {
@@ -48,13 +43,11 @@ impl Kernel for Portable {
     #[inline(always)]
     fn load(self, bytes: &[u8], at: usize) -> [u64; 8] {
         let rest = bytes.get(at..).unwrap_or_default();
-        let mut padded = [0; BLOCK];
+        let padded;
         let whole = match rest.first_chunk::<BLOCK>() {
             Some(whole) => whole,
             None => {
-                for (to, from) in padded.iter_mut().zip(rest) {
-                    *to = *from;
-                }
+                padded = pad(rest);
                 &padded
             }
         };
@@ -70,12 +63,12 @@ impl Kernel for Portable {
         // Brackets differ from braces in one bit, and no other byte becomes a brace by it.
         let braces = block.map(|word| word | all(0x20));
         Masks {
-            quotes: equal(block, b'"'),
-            backslashes: equal(block, b'\\'),
-            colons: equal(block, b':'),
-            commas: equal(block, b','),
-            opens: equal(braces, b'{'),
-            closes: equal(braces, b'}'),
+            quotes: self.equal(block, b'"'),
+            backslashes: self.equal(block, b'\\'),
+            colons: self.equal(block, b':'),
+            commas: self.equal(block, b','),
+            opens: self.equal(braces, b'{'),
+            closes: self.equal(braces, b'}'),
         }
     }
 
@@ -92,6 +85,22 @@ impl Kernel for Portable {
     #[inline(always)]
     fn controls(self, block: [u64; 8]) -> u64 {
         mask(block, |word| below(word, 0x20))
+    }
+
+    #[inline(always)]
+    fn blanks(self, block: [u64; 8]) -> u64 {
+        let is = |word: u64, byte: u8| zeros(word ^ all(byte));
+        mask(block, |word| is(word, b' ') | is(word, b'\t') | is(word, b'\n') | is(word, b'\r'))
+    }
+
+    #[inline(always)]
+    fn equal(self, block: [u64; 8], byte: u8) -> u64 {
+        mask(block, |word| zeros(word ^ all(byte)))
+    }
+
+    #[inline(always)]
+    fn with_bit(self, block: [u64; 8], bit: u8) -> u64 {
+        mask(block, |word| word << bit.leading_zeros() & HIGHS)
     }
 
     #[inline(always)]

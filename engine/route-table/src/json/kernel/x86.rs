@@ -3,7 +3,7 @@
 //! The intrinsics are unsafe where the processor may lack them. Each kernel here can be made only by a `new` that asked the processor
 //! for all of them, and its methods are inlined into functions that are compiled for them.
 
-use super::{BLOCK, Job, Kernel, Masks, keeps_by_runs};
+use super::{BLANKS, BLOCK, Job, Kernel, Masks, keeps_by_runs, pad};
 use std::arch::x86_64::*;
 
 macro_rules! kernel {
@@ -56,26 +56,28 @@ fn nth(bits: u64, n: u32) -> u32 {
 type Halves = (__m256i, __m256i);
 
 impl Avx2 {
+    /// The top bits of a block's bytes.
+    ///
+    /// What is done to both halves is written out for both here: of closures, the compiler leaves some as functions of their own when
+    /// they are many, which are then not made of the kernel's instructions.
     #[inline(always)]
-    fn mask(self, block: Halves, of: impl Fn(__m256i) -> __m256i) -> u64 {
+    fn tops(self, (low, high): Halves) -> u64 {
         // SAFETY: `new` has asked for avx2.
-        let (low, high) = unsafe { (_mm256_movemask_epi8(of(block.0)), _mm256_movemask_epi8(of(block.1))) };
+        let (low, high) = unsafe { (_mm256_movemask_epi8(low), _mm256_movemask_epi8(high)) };
         u64::from(low as u32) | u64::from(high as u32) << 32
-    }
-
-    #[inline(always)]
-    fn equal(self, block: Halves, byte: u8) -> u64 {
-        // SAFETY: `new` has asked for avx2.
-        self.mask(block, |half| unsafe { _mm256_cmpeq_epi8(half, _mm256_set1_epi8(byte as i8)) })
     }
 
     /// Bytes that are at most `bound`.
     #[inline(always)]
-    fn at_most(self, block: Halves, bound: u8) -> u64 {
+    fn at_most(self, (low, high): Halves, bound: u8) -> u64 {
         // SAFETY: `new` has asked for avx2.
-        self.mask(block, |half| unsafe {
-            _mm256_cmpeq_epi8(_mm256_min_epu8(half, _mm256_set1_epi8(bound as i8)), half)
-        })
+        unsafe {
+            let bound = _mm256_set1_epi8(bound as i8);
+            self.tops((
+                _mm256_cmpeq_epi8(_mm256_min_epu8(low, bound), low),
+                _mm256_cmpeq_epi8(_mm256_min_epu8(high, bound), high),
+            ))
+        }
     }
 }
 
@@ -85,13 +87,11 @@ impl Kernel for Avx2 {
     #[inline(always)]
     fn load(self, bytes: &[u8], at: usize) -> Halves {
         let rest = bytes.get(at..).unwrap_or_default();
-        let mut padded = [0; BLOCK];
+        let padded;
         let whole = match rest.first_chunk::<BLOCK>() {
             Some(whole) => whole,
             None => {
-                for (to, from) in padded.iter_mut().zip(rest) {
-                    *to = *from;
-                }
+                padded = pad(rest);
                 &padded
             }
         };
@@ -102,10 +102,12 @@ impl Kernel for Avx2 {
 
     #[inline(always)]
     fn classify(self, block: Halves) -> Masks {
-        // SAFETY: `new` has asked for avx2.
-        let brace = |half| unsafe { _mm256_or_si256(half, _mm256_set1_epi8(0x20)) };
         // Brackets differ from braces in one bit, and no other byte becomes a brace by it.
-        let braces = (brace(block.0), brace(block.1));
+        // SAFETY: `new` has asked for avx2.
+        let braces = unsafe {
+            let bit = _mm256_set1_epi8(0x20);
+            (_mm256_or_si256(block.0, bit), _mm256_or_si256(block.1, bit))
+        };
         Masks {
             quotes: self.equal(block, b'"'),
             backslashes: self.equal(block, b'\\'),
@@ -122,13 +124,49 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
-    fn digits(self, block: Halves) -> u64 {
-        self.at_most(block, b'9') & !self.at_most(block, b'0' - 1)
+    fn digits(self, (low, high): Halves) -> u64 {
+        // SAFETY: `new` has asked for avx2.
+        let from_zero = unsafe {
+            let zero = _mm256_set1_epi8(b'0' as i8);
+            (_mm256_sub_epi8(low, zero), _mm256_sub_epi8(high, zero))
+        };
+        self.at_most(from_zero, 9)
     }
 
     #[inline(always)]
     fn controls(self, block: Halves) -> u64 {
         self.at_most(block, 0x1f)
+    }
+
+    #[inline(always)]
+    fn blanks(self, (low, high): Halves) -> u64 {
+        // SAFETY: `new` has asked for avx2, and `BLANKS` is as long as the load. Of a byte that is not ASCII the table says zero.
+        unsafe {
+            let blanks = _mm256_broadcastsi128_si256(_mm_loadu_si128(BLANKS.as_ptr().cast()));
+            self.tops((
+                _mm256_cmpeq_epi8(low, _mm256_shuffle_epi8(blanks, low)),
+                _mm256_cmpeq_epi8(high, _mm256_shuffle_epi8(blanks, high)),
+            ))
+        }
+    }
+
+    #[inline(always)]
+    fn equal(self, (low, high): Halves, byte: u8) -> u64 {
+        // SAFETY: `new` has asked for avx2.
+        unsafe {
+            let byte = _mm256_set1_epi8(byte as i8);
+            self.tops((_mm256_cmpeq_epi8(low, byte), _mm256_cmpeq_epi8(high, byte)))
+        }
+    }
+
+    #[inline(always)]
+    fn with_bit(self, (low, high): Halves, bit: u8) -> u64 {
+        // A mask is made of the top bits; those that come from the byte below are not among them.
+        // SAFETY: `new` has asked for avx2.
+        unsafe {
+            let up = _mm_cvtsi32_si128(bit.leading_zeros() as i32);
+            self.tops((_mm256_sll_epi16(low, up), _mm256_sll_epi16(high, up)))
+        }
     }
 
     #[inline(always)]
@@ -215,6 +253,27 @@ macro_rules! avx512 {
             #[inline(always)]
             fn controls(self, block: __m512i) -> u64 {
                 below(block, 0x20)
+            }
+
+            #[inline(always)]
+            fn blanks(self, block: __m512i) -> u64 {
+                // SAFETY: `new` has asked for avx512f and avx512bw, and `BLANKS` is as long as the load. Of a byte that is not ASCII
+                // the table says zero.
+                unsafe {
+                    let blanks = _mm512_broadcast_i32x4(_mm_loadu_si128(BLANKS.as_ptr().cast()));
+                    _mm512_cmpeq_epi8_mask(block, _mm512_shuffle_epi8(blanks, block))
+                }
+            }
+
+            #[inline(always)]
+            fn equal(self, block: __m512i, byte: u8) -> u64 {
+                equal(block, byte)
+            }
+
+            #[inline(always)]
+            fn with_bit(self, block: __m512i, bit: u8) -> u64 {
+                // SAFETY: `new` has asked for avx512bw.
+                unsafe { _mm512_test_epi8_mask(block, _mm512_set1_epi8(bit as i8)) }
             }
 
             #[inline(always)]

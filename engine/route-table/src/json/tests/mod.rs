@@ -2,11 +2,11 @@
 
 mod reference;
 mod tree;
+mod validate;
 
 use super::elements::elements_at;
 use super::kernel::{Job, Kernel, Level};
 use super::memo::Recalled;
-use super::validate::validate_at;
 use super::*;
 use proptest::prelude::*;
 use reference::{Answer, Path};
@@ -186,19 +186,6 @@ proptest! {
         let all: Vec<Vec<Found>> = Level::all().map(|level| elements_at(level, &payload).collect()).collect();
         prop_assert!(all.windows(2).all(|two| two[0] == two[1]));
     }
-
-    #[test]
-    fn what_serde_json_takes_is_valid_and_nothing_else(object in tree::object(), style in tree::style(), mutations in mutations()) {
-        let mut payload = tree::write(&object, style);
-        for level in Level::all() {
-            prop_assert_eq!(validate_at(level, &payload), Ok(()));
-        }
-        mutate(&mut payload, &mutations);
-        let expected = std::str::from_utf8(&payload).is_ok() && serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_ok();
-        let results: Vec<_> = Level::all().map(|level| validate_at(level, &payload)).collect();
-        prop_assert_eq!(results[0].is_ok(), expected, "{:?}", String::from_utf8_lossy(&payload));
-        prop_assert!(results.windows(2).all(|two| two[0] == two[1]));
-    }
 }
 
 /// Whether what was found is this value, as serde_json reads it.
@@ -376,9 +363,6 @@ fn depth_is_no_danger() {
     for open in ["[", "{\"d\":", "{\"d\":["] {
         check(&paths, &[format!("{{\"q\":{}", open.repeat(depth)).into_bytes(), open.repeat(depth).into_bytes()]);
     }
-    let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    assert_eq!(validate(nested.as_bytes()), Ok(()));
-    assert_eq!(validate(&nested.as_bytes()[1..]), Err(Malformed { at: nested.len() - 2 }));
 }
 
 #[test]
@@ -392,37 +376,4 @@ fn a_mebibyte_before_a_field_is_stepped_over() {
         let payloads = [format!("{{\"f\":{filler},\"a\":7}}").into_bytes(), format!("{{\"f\":{filler}").into_bytes()];
         check(&[path(&["a"], false), path(&["f", "a"], true)], &payloads);
     }
-}
-
-#[test]
-fn what_is_no_json_is_refused_by_its_place() {
-    for (payload, at) in [
-        ("", 0),
-        (" ", 1),
-        ("{", 1),
-        ("{\"a\"}", 4),
-        ("{\"a\":1,}", 7),
-        ("[1,]", 3),
-        ("[1 2]", 3),
-        ("{a:1}", 1),
-        ("nul", 0),
-        ("1.", 0),
-        ("[01]", 1),
-        ("\"a\nb\"", 2),
-        ("\"\\x\"", 1),
-        ("\"abc", 4),
-        ("[1}", 2),
-        ("{}{}", 2),
-        ("\u{feff}{}", 0),
-        ("[1e]", 1),
-        ("-", 0),
-        ("[-1.2.3]", 1),
-    ] {
-        for level in Level::all() {
-            assert_eq!(validate_at(level, payload.as_bytes()), Err(Malformed { at }), "{payload}");
-        }
-    }
-    assert_eq!(validate(b"\"\xff\""), Err(Malformed { at: 1 }));
-    assert_eq!(validate(b"[1,\"\\ud800\", -0.5e-7 ]\n"), Ok(()));
-    prefetch(b"{}");
 }
