@@ -10,11 +10,13 @@
 
 #[path = "support/cpu.rs"]
 mod cpu;
+#[path = "support/records.rs"]
+mod records;
 
 use cpu::cpu_ns;
-use std::fmt::Write as _;
+use records::{Random, record};
 use std::hint::black_box;
-use veltrix_route_table::json::{PlanIndex, Plans, Reader, Wanted, prefetch, validate};
+use veltrix_route_table::json::{PlanIndex, Plans, Reader, Wanted, prefetch};
 
 const STREAMED: usize = 213_068;
 const HOT: usize = 500;
@@ -34,19 +36,6 @@ impl Payloads {
     }
 }
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        ((u128::from(bits) * u128::from(bound)) >> 64) as u64
-    }
-}
-
 fn payloads() -> Payloads {
     if let Ok(file) = std::env::var("VELTRIX_JSON_LINES") {
         let bytes = std::fs::read(file).expect("VELTRIX_JSON_LINES names a file");
@@ -56,40 +45,10 @@ fn payloads() -> Payloads {
     let mut random = Random(7);
     let mut payloads = Payloads { bytes: Vec::with_capacity(STREAMED * 1_000), ends: Vec::new() };
     for _ in 0..STREAMED {
-        payloads.bytes.extend_from_slice(payload(&mut random).as_bytes());
+        payloads.bytes.extend_from_slice(record(&mut random).as_bytes());
         payloads.ends.push(payloads.bytes.len());
     }
     payloads
-}
-
-fn payload(random: &mut Random) -> String {
-    const STREETS: [&str; 8] =
-        ["HYDE", "FULTON", "JEFFERSON", "08TH", "SOUTH VAN NESS", "BUSH", "CHESTNUT", "NORTH POINT"];
-    const KINDS: [&str; 4] = ["\"ST\"", "\"AVE\"", "null", "\"BLVD\""];
-    let (block, lot, from) = (random.below(9_000), random.below(300), random.below(4_900));
-    let street = STREETS[random.below(8) as usize];
-    let kind = KINDS[random.below(4) as usize];
-    let mut text = format!(
-        r#"{{"type":"Feature","properties":{{"MAPBLKLOT":"{block:04}{lot:03}","BLKLOT":"{block:04}{lot:03}","BLOCK_NUM":"{block:04}","LOT_NUM":"{lot:03}","FROM_ST":"{from}","TO_ST":"{from}","STREET":"{street}","ST_TYPE":{kind},"ODD_EVEN":"E"}},"geometry":{{"type":"Polygon","coordinates":[["#
-    );
-    let points = match random.below(100) {
-        0..46 => 5,
-        46..58 => 6,
-        58..70 => 7 + random.below(3),
-        70..96 => 10 + random.below(22),
-        _ => 32 + random.below(60),
-    };
-    let mut point = || {
-        let mut digits = || random.below(90_000_000_000_000) + 10_000_000_000_000;
-        format!("{{\"x\":-122.{},\"y\":37.{},\"z\":0.0}}", digits(), digits())
-    };
-    let first = point();
-    text.push_str(&first);
-    for _ in 1..points {
-        write!(text, ",{}", point()).expect("a string takes all");
-    }
-    writeln!(text, "]],\"firstCoordinates\":{first}}}}}").expect("a string takes all");
-    text
 }
 
 /// Runs `pass` over `count` payloads several times, and prints the best time per payload.
@@ -188,7 +147,6 @@ fn main() {
     read("coordinates", &coordinates, true);
     read("a field that is missing", &[&["properties", "NOWHERE"]], false);
     let all = payloads.ends.len().min(20_000);
-    measure("validate", all, || (0..all).filter(|number| validate(payloads.get(*number)).is_ok()).count());
     measure("serde_json, three fields typed", all, || {
         (0..all)
             .filter(|number| {
