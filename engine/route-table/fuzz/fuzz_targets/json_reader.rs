@@ -1,10 +1,12 @@
 //! Bytes that claim to be JSON: none may bring a reader down, a memo may never change an answer, and what is valid is what serde_json
-//! takes. `cargo +nightly fuzz run json_reader` in `engine/route-table`.
+//! takes, wherever it stands. `cargo +nightly fuzz run json_reader` in `engine/route-table`.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use veltrix_route_table::json::{Found, PlanIndex, Plans, Reader, Wanted, elements, unescape, validate, whole};
+use veltrix_route_table::json::{
+    Found, Malformed, PlanIndex, Plans, Reader, Wanted, elements, unescape, validate, whole,
+};
 
 /// All that a reader says of a payload.
 fn read(reader: &mut Reader, plans: &Plans, plan: PlanIndex, payload: &[u8]) -> (Vec<Vec<Found>>, bool) {
@@ -35,6 +37,24 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
     }
-    let expected = std::str::from_utf8(bytes).is_ok() && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
-    assert_eq!(validate(bytes).is_ok(), expected);
+    check(bytes);
 });
+
+/// What is valid is what serde_json takes, and what is said of bytes does not depend on where blocks of 64 bytes end in them.
+fn check(bytes: &[u8]) {
+    let verdict = validate(bytes);
+    if !matches!(verdict, Err(Malformed::TooDeep { .. })) {
+        let takes = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        assert_eq!(verdict.is_ok(), std::str::from_utf8(bytes).is_ok() && takes);
+    }
+    // In an array, so that numbers, words and texts are checked the quick way, too.
+    for before in [0, 17, 40, 62] {
+        let array = [b"[", " ".repeat(before).as_bytes(), bytes, b"]"].concat();
+        let wrapped = validate(&array);
+        assert!(verdict.is_err() || !matches!(wrapped, Err(Malformed::Syntax { .. })));
+        if !matches!(wrapped, Err(Malformed::TooDeep { .. })) {
+            let takes = serde_json::from_slice::<serde::de::IgnoredAny>(&array).is_ok();
+            assert_eq!(wrapped.is_ok(), std::str::from_utf8(&array).is_ok() && takes);
+        }
+    }
+}
