@@ -43,6 +43,8 @@ pub(crate) enum PrepareError {
         "destination `{destination}` names topic `{topic}`, which this engine reads from (--source): what it delivers there it would route again, for ever; name another topic, or take that source from the engine"
     )]
     Loop { index: usize, destination: String, topic: String },
+    #[error("lookup `{lookup}` can't be made: this engine makes none; remove it, and the conditions that ask for it")]
+    Lookup { index: usize, lookup: String },
     #[error("version 0 can't be prepared: it stands for the map that is compiled into the engine")]
     NoVersion,
     #[error("can't ask Kafka for the topics of the destinations: {0}")]
@@ -188,9 +190,9 @@ impl Installer {
     /// Asks Kafka for the topics that the table in force does not have. Those that it has are delivered to already, and need no
     /// answer: so a map without new ones can be put in force while Kafka is away.
     fn check_topics(&self, table: &RouteTable) -> Result<(), Vec<PrepareError>> {
-        let loops = self.loops(table);
-        if !loops.is_empty() {
-            return Err(loops);
+        let unusable: Vec<PrepareError> = self.unusable(table).collect();
+        if !unusable.is_empty() {
+            return Err(unusable);
         }
         let in_force = self.published.current();
         let known: HashSet<&str> =
@@ -203,11 +205,13 @@ impl Installer {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    /// Destinations that are sources of this engine.
-    fn loops(&self, table: &RouteTable) -> Vec<PrepareError> {
-        destinations_of(table, |topic| self.sources.iter().any(|source| source == topic))
-            .map(|(index, destination, topic)| PrepareError::Loop { index, destination, topic })
-            .collect()
+    /// What this engine can't do, whatever Kafka has: destinations that are its sources, and lookups. A table that has lookups leaves
+    /// events waiting for answers, and no router gives any.
+    fn unusable(&self, table: &RouteTable) -> impl Iterator<Item = PrepareError> {
+        let loops = destinations_of(table, |topic| self.sources.iter().any(|source| source == topic))
+            .map(|(index, destination, topic)| PrepareError::Loop { index, destination, topic });
+        let lookups = table.lookups().enumerate();
+        loops.chain(lookups.map(|(index, lookup)| PrepareError::Lookup { index, lookup: lookup.id.to_owned() }))
     }
 
     /// The topics among `topics` that the cluster does not have.
@@ -282,7 +286,8 @@ impl Installer {
     pub(crate) fn begin_with(&mut self, version: RouteMapVersion, route_map: &[u8]) -> Result<(), PrepareError> {
         let sha256 = Sha256::digest(route_map).into();
         let table = self.compiler.compile(route_map).map_err(PrepareError::Refused)?;
-        if let Some(error) = self.loops(&table).into_iter().next() {
+        let unusable = self.unusable(&table).next();
+        if let Some(error) = unusable {
             self.compiler.recycle(table);
             return Err(error);
         }

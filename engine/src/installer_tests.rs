@@ -4,7 +4,10 @@ use super::*;
 use crate::dev::broker::EmbeddedBroker;
 use prost::Message as _;
 use std::num::NonZeroU16;
-use veltrix_proto::v1::{Destination, EventTypes, KafkaTopic, Route, RouteMap, destination};
+use veltrix_proto::v1::{
+    Destination, EventTypes, KafkaTopic, Lookup, LookupKey, ReferenceTable, Route, RouteMap, destination, lookup,
+    lookup_key, reference_table,
+};
 use veltrix_route_table::compile;
 
 /// An installer whose Kafka has the topics of the embedded map.
@@ -146,6 +149,26 @@ fn a_destination_that_is_a_source_is_refused_by_name() {
     assert!(text.contains("destination `to-events` names topic `events`, which this engine reads from"), "{text}");
     let on_disk = installer.begin_with(version(1), &map(&["events"])).unwrap_err();
     assert!(matches!(on_disk, PrepareError::Loop { .. }), "{on_disk}");
+}
+
+#[test]
+fn a_lookup_is_refused_by_name_since_no_router_makes_any() {
+    let mut installer = without_kafka();
+    let mut map = RouteMap::decode(map(&["a"])).unwrap();
+    map.lookups.push(Lookup {
+        id: "player".to_owned(),
+        key: Some(LookupKey { attribute: Some(lookup_key::Attribute::Header("player".to_owned())) }),
+        source: Some(lookup::Source::Table(ReferenceTable {
+            origin: Some(reference_table::Origin::File("players.jsonl".to_owned())),
+        })),
+        cache: None,
+    });
+    let map = Bytes::from(map.encode_to_vec());
+    let errors = prepare(&mut installer, 1, &map).unwrap_err();
+    assert!(matches!(errors.as_slice(), [PrepareError::Lookup { index: 0, .. }]), "{errors:?}");
+    assert!(errors[0].to_string().starts_with("lookup `player` can't be made"), "{}", errors[0]);
+    let on_disk = installer.begin_with(version(1), &map).unwrap_err();
+    assert!(matches!(on_disk, PrepareError::Lookup { .. }), "{on_disk}");
 }
 
 #[test]

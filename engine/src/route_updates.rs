@@ -226,6 +226,9 @@ fn reasons_of(error: PrepareError) -> Vec<RefusedField> {
         PrepareError::MissingTopic { index, .. } | PrepareError::Loop { index, .. } => {
             vec![RefusedField { path: format!("destinations[{index}].kafka.topic"), message: error.to_string() }]
         }
+        PrepareError::Lookup { index, .. } => {
+            vec![RefusedField { path: format!("lookups[{index}]"), message: error.to_string() }]
+        }
         error => vec![RefusedField { path: String::new(), message: error.to_string() }],
     }
 }

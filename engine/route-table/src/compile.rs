@@ -11,6 +11,7 @@ use crate::fault::{Fault, Reason, Refused};
 use crate::fields::{FieldIndex, PlanIndex};
 use crate::interned::Interned;
 use crate::key_index::{self, Payload};
+use crate::lookups::LookupPlace;
 use crate::table::{Candidate, DestinationIndex, KeyKind, PrefixLength, RouteIndex, RouteTable, Slot, Text};
 use crate::value::cidr::Block;
 use foldhash::fast::FixedState;
@@ -101,6 +102,8 @@ pub(crate) struct Scratch {
     /// Which fields the tree that is being read asks for.
     pub(crate) wishes: Vec<Wish>,
     pub(crate) wished: Vec<FieldIndex>,
+    /// Which places of answers the map asks for.
+    pub(crate) looked_up: Vec<LookupPlace>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) groups: GroupScratch,
     pub(crate) destinations: Interned,
@@ -232,6 +235,7 @@ impl Scratch {
         self.lengths.clear();
         self.spelled.clear();
         self.wishes.clear();
+        self.looked_up.clear();
         self.groups.clear();
         self.exclusive_groups.clear();
         self.messages = Messages::default();

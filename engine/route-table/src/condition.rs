@@ -5,22 +5,26 @@
 //!
 //! Truth is that of Kleene's strong logic of indeterminacy: `absent` is a value that may turn out either way, so `all` is false
 //! as soon as one part is false, and absent only if the absent parts decide. CEL's `&&` and `||` treat errors alike
-//! (<https://github.com/google/cel-spec/blob/master/doc/langdef.md#logical-operators>).
+//! (<https://github.com/google/cel-spec/blob/master/doc/langdef.md#logical-operators>). A condition that depends on an answer which is
+//! not there yet is none of the three; it stands for all that it may become.
 
 use crate::fields::{FieldIndex, PlanIndex};
+use crate::lookups::Pending;
 use crate::predicate::{ElementPlace, Literals, Predicate};
 use crate::table::Text;
 use std::ops::Range;
 
 /// What a condition, or a part of one, yields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Truth {
     /// It does not hold.
-    False = 0,
+    False,
     /// It holds.
-    True = 1,
+    True,
     /// It can't be said: something that it is about is not there, or of another type.
-    Absent = 2,
+    Absent,
+    /// It depends on what has to be looked up.
+    Pending(Pending),
 }
 
 impl Truth {
@@ -29,15 +33,23 @@ impl Truth {
             Truth::False => Truth::True,
             Truth::True => Truth::False,
             Truth::Absent => Truth::Absent,
+            Truth::Pending(pending) => Truth::Pending(pending.not()),
         }
+    }
+
+    /// What `all` makes of its parts.
+    pub(crate) fn and(self, other: Truth) -> Truth {
+        self.not().or(other.not()).not()
     }
 
     /// What `any` makes of its parts.
     pub(crate) fn or(self, other: Truth) -> Truth {
         match (self, other) {
             (Truth::True, _) | (_, Truth::True) => Truth::True,
-            (Truth::Absent, _) | (_, Truth::Absent) => Truth::Absent,
-            (Truth::False, Truth::False) => Truth::False,
+            (Truth::False, other) | (other, Truth::False) => other,
+            (Truth::Absent, Truth::Absent) => Truth::Absent,
+            (Truth::Pending(pending), Truth::Absent) | (Truth::Absent, Truth::Pending(pending)) => pending.or_absent(),
+            (Truth::Pending(one), Truth::Pending(other)) => Truth::Pending(one.or(other)),
         }
     }
 }
@@ -49,7 +61,7 @@ impl From<bool> for Truth {
 }
 
 /// Place of a tree's root among the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConditionIndex(pub(crate) u32);
 
 impl ConditionIndex {

@@ -6,6 +6,7 @@
 
 use crate::condition::{AnyElement, ConditionIndex, NodeKind, Over, Truth};
 use crate::fields::FieldIndex;
+use crate::lookups::LookupPlace;
 use crate::predicate::{Attribute, Bound, ElementPlace, Literal, Predicate, Test, Types};
 use crate::table::{RouteIndex, RouteTable, Text};
 use veltrix_proto::v1::{self, OnMissing, OnOtherType, RecordPart, ValueType, any_element, condition, literal, range};
@@ -87,6 +88,10 @@ impl RouteTable {
             }
             Attribute::Field(field) => v1::predicate::Attribute::Field(self.field(field)),
             Attribute::Element(place) => v1::predicate::Attribute::Element(self.element(place)),
+            Attribute::Lookup(LookupPlace { lookup, field }) => v1::predicate::Attribute::Lookup(v1::LookedUp {
+                lookup: self.lookup_id(lookup).to_owned(),
+                names: self.field(field).names,
+            }),
         }
     }
 
@@ -183,7 +188,8 @@ fn types_of(about: Types) -> Vec<i32> {
 /// What is false need not be said.
 fn on_missing(truth: Truth) -> OnMissing {
     match truth {
-        Truth::False => OnMissing::Unspecified,
+        // A default is never pending.
+        Truth::False | Truth::Pending(_) => OnMissing::Unspecified,
         Truth::True => OnMissing::True,
         Truth::Absent => OnMissing::Absent,
     }
@@ -191,7 +197,7 @@ fn on_missing(truth: Truth) -> OnMissing {
 
 fn on_other_type(truth: Truth) -> OnOtherType {
     match truth {
-        Truth::False => OnOtherType::Unspecified,
+        Truth::False | Truth::Pending(_) => OnOtherType::Unspecified,
         Truth::True => OnOtherType::True,
         Truth::Absent => OnOtherType::Absent,
     }

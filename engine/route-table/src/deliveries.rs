@@ -2,6 +2,8 @@
 
 use crate::evaluate::Memory;
 use crate::exclusive::Aside;
+use crate::lookups::Need;
+use crate::resume::Waiting;
 use crate::source::Unreadable;
 use crate::table::{DestinationIndex, RouteIndex, RouteTable, Unmatched};
 
@@ -16,6 +18,10 @@ pub struct Deliveries {
     /// Tells this event's entries from those of events before it, so that nothing has to be wiped in between.
     pub(crate) mark: u32,
     pub(crate) aside: Aside,
+    /// The routes that depend on lookups.
+    pub(crate) waiting: Vec<Waiting>,
+    /// Those that did before answers came.
+    pub(crate) waited: Vec<Waiting>,
     pub(crate) memory: Memory,
 }
 
@@ -38,6 +44,9 @@ pub enum Verdict {
     Unmatched(Unmatched),
     /// Its type can't be told, so that no route could be asked. It belongs to the dead letters.
     Unreadable(Unreadable),
+    /// Some routes depend on lookups, and nothing here is final. Get the answers to [`Deliveries::needs`], then go on with
+    /// [`RouteTable::resume`].
+    Waiting,
 }
 
 /// What holds until a table says otherwise. One that was never filled says nothing.
@@ -59,6 +68,8 @@ impl Deliveries {
             listed: Vec::new(),
             mark: 0,
             aside: Aside::default(),
+            waiting: Vec::new(),
+            waited: Vec::new(),
             memory: Memory::default(),
         }
     }
@@ -78,6 +89,13 @@ impl Deliveries {
         self.undecided
     }
 
+    /// What has to be looked up before the event can be routed, each lookup once; empty unless the verdict is [`Verdict::Waiting`].
+    /// What was answered is not asked for again; what was not, is, as long as a route depends on it.
+    pub fn needs(&self) -> impl Iterator<Item = Need<'_>> {
+        let is_waiting = self.verdict == Verdict::Waiting;
+        is_waiting.then(|| self.memory.buffers.inquiry.needs()).into_iter().flatten()
+    }
+
     /// Forgets the event before. Allocates only when a table needs more than any before.
     #[inline]
     pub(crate) fn begin(&mut self, table: &RouteTable) {
@@ -85,7 +103,8 @@ impl Deliveries {
         self.verdict = NOBODY;
         self.undecided = None;
         self.aside.clear();
-        self.memory.begin(table.readers);
+        self.waiting.clear();
+        self.memory.begin(table.readers, table.lookups.rows.len());
         let has_room = self.listed.len() >= table.destinations.len() && self.aside.has_room_for(table.exclusives.len());
         if !has_room || self.mark == u32::MAX {
             self.regrow(table);
@@ -115,6 +134,7 @@ impl Default for Deliveries {
 pub struct Matches {
     pub(crate) routes: Vec<RouteIndex>,
     pub(crate) undecided: Vec<RouteIndex>,
+    pub(crate) waiting: Vec<RouteIndex>,
     pub(crate) memory: Memory,
 }
 
@@ -134,10 +154,17 @@ impl Matches {
         &self.undecided
     }
 
+    /// The routes whose condition depends on lookups, in the order of the map. Who wants to know of them uses [`RouteTable::route`],
+    /// which can be given answers.
+    pub fn waiting(&self) -> &[RouteIndex] {
+        &self.waiting
+    }
+
     #[inline]
     pub(crate) fn begin(&mut self, table: &RouteTable) {
         self.routes.clear();
         self.undecided.clear();
-        self.memory.begin(table.readers);
+        self.waiting.clear();
+        self.memory.begin(table.readers, table.lookups.rows.len());
     }
 }

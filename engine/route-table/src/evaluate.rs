@@ -10,6 +10,7 @@ use crate::fields::{FieldIndex, Fields, Reading};
 use crate::found::{Found, Kind, Typed};
 use crate::group::Bits;
 use crate::json;
+use crate::lookups::{Answers, Inquiry, Lookups};
 use crate::predicate::{Attribute, Datum, ElementPlace, Predicate, Test};
 use crate::source::{Opening, Origin};
 use crate::value::base64;
@@ -21,6 +22,8 @@ pub(crate) struct Facts<'e> {
     pub(crate) event_type: &'e [u8],
     pub(crate) payload: Content<'e>,
     pub(crate) tenant: TenantOf<'e>,
+    /// What was looked up for it.
+    pub(crate) answers: &'e Answers,
 }
 
 /// The tenant, or where to look for it if anybody asks.
@@ -53,7 +56,10 @@ pub(crate) struct Memory {
 impl Memory {
     /// Makes sure of as many readers as a table can need. What they remember of payloads is worth nothing for another table's plans.
     #[inline]
-    pub(crate) fn begin(&mut self, readers: usize) {
+    pub(crate) fn begin(&mut self, readers: usize, lookups: usize) {
+        if lookups > 0 {
+            self.buffers.inquiry.begin(lookups);
+        }
         if self.readers.len() < readers {
             self.readers.resize_with(readers, Reading::default);
         }
@@ -80,13 +86,14 @@ impl Work<'_> {
     }
 }
 
-/// For texts that must be rewritten before they can be tested.
+/// For texts that must be rewritten before they can be tested, and for what is looked up.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     /// One without its escapes.
     pub(crate) unescaped: Vec<u8>,
     /// One in lower case.
     pub(crate) folded: Vec<u8>,
+    pub(crate) inquiry: Inquiry,
 }
 
 /// What was found of the payload, and within it of each element that an `any_element` is at.
@@ -124,6 +131,7 @@ impl<'s> Scope<'s> {
 pub(crate) struct Evaluation<'a> {
     pub(crate) conditions: &'a Conditions,
     pub(crate) fields: &'a Fields,
+    pub(crate) lookups: &'a Lookups,
     pub(crate) texts: &'a str,
     pub(crate) facts: &'a Facts<'a>,
 }
@@ -182,7 +190,9 @@ impl Evaluation<'_> {
         while child < node.end {
             match self.node(child, scope, inner, buffers) {
                 truth if truth == decisive => return decisive,
-                Truth::Absent => result = Truth::Absent,
+                truth @ (Truth::Absent | Truth::Pending(_)) => {
+                    result = if decisive == Truth::True { result.or(truth) } else { result.and(truth) };
+                }
                 _ => {}
             }
             child = self.conditions.node(child).map_or(node.end, |node| node.end);
@@ -287,6 +297,7 @@ impl Evaluation<'_> {
                 None => self.of_missing(predicate),
             },
             Attribute::Element(place) => self.of_place(predicate, place, scope, buffers),
+            Attribute::Lookup(place) => self.looked_up(predicate, place, scope, buffers),
             outside => match self.outside(outside) {
                 Some(datum) => self.test(predicate, &datum, buffers),
                 None => self.of_missing(predicate),
@@ -305,7 +316,7 @@ impl Evaluation<'_> {
             Attribute::Tenant => tenant.value(self.texts, *event),
             Attribute::Header(name) => event.header(self.conditions.header_names.get(name as usize)?.of(self.texts)),
             Attribute::Timestamp => return event.timestamp().map(|time| Datum::Number(Number::from_i64(time))),
-            Attribute::Field(_) | Attribute::Element(_) => Value::Missing,
+            Attribute::Field(_) | Attribute::Element(_) | Attribute::Lookup(_) => Value::Missing,
         };
         match value {
             Value::Missing => None,
@@ -370,7 +381,7 @@ impl Evaluation<'_> {
         value: &Found,
         buffers: &mut Buffers,
     ) -> Option<Truth> {
-        let Buffers { unescaped, folded } = buffers;
+        let Buffers { unescaped, folded, .. } = buffers;
         let datum = datum(self.fields, bytes, value, unescaped)?;
         Some(self.conditions.literals.test(self.texts, predicate, &datum, folded))
     }

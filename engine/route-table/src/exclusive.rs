@@ -20,7 +20,7 @@ pub(crate) struct Exclusive {
 
 impl Exclusive {
     /// Groups one after the other, and in each its routes as they are asked. Routes of a slot are numbered in the order of the map.
-    fn order(&self) -> (u32, bool, u32, RouteIndex) {
+    pub(crate) fn order(&self) -> (u32, bool, u32, RouteIndex) {
         (self.group, self.is_default, self.priority, self.route)
     }
 
@@ -80,23 +80,26 @@ impl Aside {
         }
     }
 
+    /// What was set aside, in the order in which routes are asked.
+    pub(crate) fn in_order<'r>(&mut self, routes: &'r [Exclusive]) -> impl Iterator<Item = (&'r Exclusive, Truth)> {
+        self.list.sort_unstable_by_key(|decided| routes.get(decided.place as usize).map(Exclusive::order));
+        self.list.iter().filter_map(|decided| Some((routes.get(decided.place as usize)?, decided.truth)))
+    }
+
     /// Hands out the routes that deliver, as true, and those that were asked in vain, as absent.
     pub(crate) fn settle(&mut self, routes: &[Exclusive], mut each: impl FnMut(&Exclusive, Truth)) {
-        let order = |decided: &Decided| routes.get(decided.place as usize).map(Exclusive::order);
-        self.list.sort_unstable_by_key(order);
         let mut group = None;
         let (mut has_match, mut is_over) = (false, false);
-        for Decided { place, truth } in &self.list {
-            let Some(route) = routes.get(*place as usize) else { continue };
+        for (route, truth) in self.in_order(routes) {
             if group.replace(route.group) != Some(route.group) {
                 (has_match, is_over) = (false, false);
             }
             if is_over || (route.is_default && has_match) {
                 continue;
             }
-            has_match |= *truth == Truth::True;
-            is_over = *truth == Truth::True && !route.continues;
-            each(route, *truth);
+            has_match |= truth == Truth::True;
+            is_over = truth == Truth::True && !route.continues;
+            each(route, truth);
         }
     }
 }

@@ -102,6 +102,16 @@ pub enum Fault {
     WithoutCase,
     #[error("there are not so many `any_element` around this: outwards is {outwards}, and 0 is the innermost")]
     NoSuchElement { outwards: u32 },
+    #[error("`{id}` is no lookup of this map; declare it under `lookups`")]
+    UnknownLookup { id: String },
+    #[error("a key is one value, and a field through arrays may have several; remove through_arrays")]
+    KeyThroughArrays,
+    #[error("a table is in memory, so that there is nothing to remember; remove the cache")]
+    CacheOfTable,
+    #[error("ttl_ms and negative_ttl_ms are both 0, so that nothing would be remembered; set one, or remove the cache")]
+    CacheOfNothing,
+    #[error("`{url}` can't be called: {why}")]
+    InvalidUrl { url: String, why: BadUrl },
     #[error("`{text}` is no number as JSON writes them, such as -12.5 or 1e6")]
     NotANumber { text: String },
     #[error(transparent)]
@@ -142,6 +152,24 @@ fn lacking(of: &str, name: &str) -> String {
 
 fn did_you_mean(near: &Option<String>) -> String {
     near.as_ref().map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
+}
+
+/// What can be wrong with the URL of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum BadUrl {
+    #[error("it must begin with `http://` or `https://`")]
+    Scheme,
+    #[error("{0:?} can't stand in a URL; write it percent-encoded")]
+    Character(char),
+    #[error("what stands behind `#` is never sent; leave it out")]
+    Fragment,
+    #[error("a map is no place for secrets; leave out what stands before `@`")]
+    Secret,
+    #[error("it names no host, or no port from 0 to 65535")]
+    Host,
+    #[error("`{{key}}` must stand in its path or query, once, and no other braces")]
+    Key,
 }
 
 /// How bytes can fail to be protobuf.

@@ -457,7 +457,7 @@ impl Looking<'_> {
             return true;
         }
         let zones = self.table.groups.zones.of(look.zones);
-        let Looking { table, buffers: Buffers { unescaped, folded }, matched, .. } = self;
+        let Looking { table, buffers: Buffers { unescaped, folded, .. }, matched, .. } = self;
         let payload = self.evaluation.facts.payload.bytes;
         let mut is_there = false;
         let mut begin = |rows: &mut Rows<R>| {

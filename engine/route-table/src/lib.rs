@@ -45,6 +45,9 @@
 //! once per event; nothing is allocated per event, and a table is compiled into the memory of one that was given back
 //! ([`Compiler::recycle`]).
 //!
+//! What events don't carry, a map can have looked up: then [`RouteTable::route`] says which answers an event's routes depend on
+//! ([`Deliveries::needs`]), the caller gets them in whatever way, and [`RouteTable::resume`] goes on.
+//!
 //! Not here, on purpose: sockets, clocks, threads, Kafka. Four programs link this crate and must get the same answer.
 
 // This code applies updates that come from outside: nothing in it may bring an engine down.
@@ -79,9 +82,11 @@ mod interned;
 pub mod json;
 mod key_index;
 pub mod limits;
+mod lookups;
 mod predicate;
 mod prefetch;
 mod protobuf;
+mod resume;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod share;
@@ -105,9 +110,10 @@ pub use explain::{
     Actual, ActualValue, Because, Cause, DeliveryExplanation, Explanation, InGroup, NoFields, Outcome,
     RouteExplanation, SharePlace, TenantFound, ValueKind,
 };
-pub use fault::{Fault, Reason, Refused, WireFault};
+pub use fault::{BadUrl, Fault, Reason, Refused, WireFault};
 pub use filed::RouteTypes;
 pub use limits::Usage;
+pub use lookups::{Answers, Lookup, LookupCache, LookupIndex, LookupSource, Need, Pending};
 pub use protobuf::BadDescriptors;
 pub use source::Unreadable;
 pub use table::{Destination, DestinationIndex, RouteIndex, RouteTable, Unmatched, Written};

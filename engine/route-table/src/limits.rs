@@ -43,6 +43,7 @@ limits! {
     VALUES = "values", 8_000_000, "values of the `in`s of a map, those of equal predicates once";
     HEADER_NAMES = "header_names", 1_024, "different headers that the conditions of a map ask for";
     FIELDS = "fields", 65_536, "different places of payloads that the conditions of a map ask for";
+    LOOKUPS = "lookups", 64, "lookups that a map declares";
     TYPES_PER_ROUTE = "types_per_route", 10_000, "exact event types and prefixes of one route";
     DESTINATIONS_PER_ROUTE = "destinations_per_route", 256, "destinations of one route";
     PRIORITY = "priority", u32::MAX as u64, "priority of a route in its exclusive group";
@@ -66,6 +67,12 @@ limits! {
     PROTOBUF_PLACES = "protobuf_places", 4_000_000, "fields that all conditions of a map look for in all messages that they can be about";
     PAYLOAD_DEPTH = "payload_depth", 1_024, "nesting of a JSON payload that is validated as a whole";
     LITERAL_BYTES = "literal_bytes", 4_096, "bytes of a value that a predicate compares with";
+    LOOKUP_SOURCE_BYTES = "lookup_source_bytes", 2_048, "bytes of the URL or path that a lookup's answers come from";
+    LOOKUP_TIMEOUT_MS = "lookup_timeout_ms", 10_000, "milliseconds that an event waits for a call";
+    LOOKUP_CACHE_ENTRIES = "lookup_cache_entries", 1_000_000, "answers that one lookup remembers";
+    LOOKUP_CACHE_MS = "lookup_cache_ms", 24 * 60 * 60 * 1_000, "milliseconds for which an answer is remembered";
+    LOOKUP_KEY_BYTES = "lookup_key_bytes", 1_024, "bytes of a key; under a longer one nothing is looked up";
+    LOOKUP_ANSWER_BYTES = "lookup_answer_bytes", 1 << 20, "bytes of an answer; a longer one has failed";
 }
 
 /// What one map uses of the limits that are counted over a whole map.
@@ -89,6 +96,8 @@ pub struct Usage {
     pub values: u64,
     /// Of [`HEADER_NAMES`].
     pub header_names: u64,
+    /// Of [`LOOKUPS`].
+    pub lookups: u64,
 }
 
 impl Usage {
@@ -104,6 +113,7 @@ impl Usage {
             (&CONDITION_NODES, self.condition_nodes),
             (&VALUES, self.values),
             (&HEADER_NAMES, self.header_names),
+            (&LOOKUPS, self.lookups),
         ]
         .into_iter()
         .find_map(|(counted, used)| (counted == limit).then_some(used))

@@ -5,6 +5,7 @@
 
 use crate::condition::{Truth, range};
 use crate::fields::FieldIndex;
+use crate::lookups::LookupPlace;
 use crate::share::Share;
 use crate::table::Text;
 use crate::value::cidr::{CidrRanges, CidrSet};
@@ -39,6 +40,7 @@ pub(crate) enum Attribute {
     Header(u32),
     Field(FieldIndex),
     Element(ElementPlace),
+    Lookup(LookupPlace),
 }
 
 /// An element that an `any_element` is about, or a place within it.

@@ -14,7 +14,9 @@ use crate::group::{GroupIndex, Groups, Sink};
 use crate::json;
 use crate::key_index::{KeyIndex, Payload};
 use crate::limits::Usage;
+use crate::lookups::{Answers, Lookup, LookupIndex, Lookups, NO_ANSWERS};
 use crate::protobuf::check::Schema;
+use crate::resume::Waiting;
 use crate::source::{Envelope, Opener, Origin, SourceRule, Unreadable};
 use std::ops::Range;
 
@@ -38,6 +40,7 @@ pub struct RouteTable {
     pub(crate) conditions: Conditions,
     pub(crate) fields: Fields,
     pub(crate) groups: Groups,
+    pub(crate) lookups: Lookups,
     /// How many readers of payloads an event can need at once.
     pub(crate) readers: usize,
     pub(crate) sources: Vec<SourceRule>,
@@ -158,7 +161,7 @@ impl Candidate {
 
     /// The place of a route in an exclusive group among all such routes.
     #[inline]
-    fn exclusive(self) -> Option<u32> {
+    pub(crate) fn exclusive(self) -> Option<u32> {
         self.fan_out.checked_sub(Candidate::EXCLUSIVE)
     }
 
@@ -282,17 +285,29 @@ impl RouteTable {
     }
 
     /// Who gets `event`: fills `out`. Allocates nothing once `out` has met a table of this size, and can't fail.
+    ///
+    /// Where routes depend on lookups, the verdict is [`Verdict::Waiting`]: see [`RouteTable::resume`].
     #[inline]
     pub fn route<E: Event>(&self, event: &E, out: &mut Deliveries) {
         out.begin(self);
-        let Deliveries { list, listed, mark, undecided, aside, memory, verdict } = out;
-        let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided, aside };
-        let slot = match self.ask(event, memory, &mut sink) {
-            Ok(slot) => slot,
-            Err(reason) => return *verdict = Verdict::Unreadable(reason),
-        };
-        if !sink.aside.is_empty() {
-            sink.settle();
+        let Deliveries { list, listed, mark, undecided, aside, waiting, memory, verdict, .. } = out;
+        let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided, aside, waiting };
+        match self.ask(event, memory, &mut sink) {
+            Ok(slot) => self.conclude(slot, out),
+            Err(reason) => *verdict = Verdict::Unreadable(reason),
+        }
+    }
+
+    /// Finds the verdict when all routes were asked. `slot` is that of the event's tenant.
+    #[inline]
+    pub(crate) fn conclude(&self, slot: u32, out: &mut Deliveries) {
+        if !out.waiting.is_empty() && self.is_still_waiting(out) {
+            out.verdict = Verdict::Waiting;
+            return;
+        }
+        let Deliveries { list, listed, mark, undecided, aside, waiting, verdict, .. } = out;
+        if !aside.is_empty() {
+            Delivering { table: self, list, listed, mark: *mark, undecided, aside, waiting }.settle();
         }
         let row = self.slots.get(slot as usize);
         if let Some(row) = row.filter(|row| row.alike.is_some()) {
@@ -318,12 +333,12 @@ impl RouteTable {
     /// The event's type can't be told, so that no route could be asked.
     pub fn matches<E: Event>(&self, event: &E, out: &mut Matches) -> Result<(), Unreadable> {
         out.begin(self);
-        let Matches { routes, undecided, memory } = out;
-        let slot = self.ask(event, memory, &mut Matching { routes, undecided })?;
+        let Matches { routes, undecided, waiting, memory } = out;
+        let slot = self.ask(event, memory, &mut Matching { routes, undecided, waiting })?;
         if let Some(row) = self.slots.get(slot as usize).filter(|row| row.alike.is_some()) {
-            self.move_routes(routes.iter_mut().chain(undecided.iter_mut()), row);
+            self.move_routes(routes.iter_mut().chain(undecided.iter_mut()).chain(waiting.iter_mut()), row);
         }
-        for list in [routes, undecided] {
+        for list in [routes, undecided, waiting] {
             list.sort_unstable();
             list.dedup();
         }
@@ -348,7 +363,8 @@ impl RouteTable {
     /// Asks all routes that may want `event`. Returns the slot of its tenant; 0 if the map names none such.
     #[inline]
     fn ask<E: Event>(&self, event: &E, memory: &mut Memory, out: &mut dyn Sink) -> Result<u32, Unreadable> {
-        self.with_facts(event, memory, |facts, work| self.ask_slots(facts, work, out)).map(Option::unwrap_or_default)
+        let slot = self.with_facts(event, &NO_ANSWERS, memory, |facts, work| self.ask_slots(facts, work, out));
+        slot.map(Option::unwrap_or_default)
     }
 
     /// Finds out what must be known of `event` before its routes are asked, and goes on with it. `None`: the map has no rule for its topic.
@@ -356,16 +372,17 @@ impl RouteTable {
     pub(crate) fn with_facts<E: Event, R>(
         &self,
         event: &E,
+        answers: &Answers,
         memory: &mut Memory,
         then: impl FnOnce(&Facts<'_>, Work<'_>) -> R,
     ) -> Result<Option<R>, Unreadable> {
         let Some(rule) = self.source_rule(event.topic()) else { return Ok(None) };
         if !rule.is_plain() {
-            return self.with_opened(event, rule, memory, then).map(Some);
+            return self.with_opened(event, rule, answers, memory, then).map(Some);
         }
         let event_type = type_of(rule.event_type.of(&self.texts, event))?;
         let payload = Content::json(event.payload().unwrap_or_default());
-        let facts = Facts { event, event_type, payload, tenant: TenantOf::Origin(rule.tenant) };
+        let facts = Facts { event, event_type, payload, tenant: TenantOf::Origin(rule.tenant), answers };
         let (_, work) = memory.all();
         Ok(Some(then(&facts, work)))
     }
@@ -376,6 +393,7 @@ impl RouteTable {
         &self,
         event: &E,
         rule: &SourceRule,
+        answers: &Answers,
         memory: &mut Memory,
         then: impl FnOnce(&Facts<'_>, Work<'_>) -> R,
     ) -> Result<R, Unreadable> {
@@ -384,22 +402,34 @@ impl RouteTable {
         let opened = opening.open(Opener { fields, texts, envelope, schema }, rule, event)?;
         let event_type = type_of(opened.event_type(texts, rule.event_type))?;
         let tenant = opened.tenant().map_or(TenantOf::Origin(rule.tenant), TenantOf::Found);
-        let facts = Facts { event: &opened, event_type, payload: opened.payload, tenant };
+        let facts = Facts { event: &opened, event_type, payload: opened.payload, tenant, answers };
         Ok(then(&facts, work))
     }
 
     #[inline]
+    pub(crate) fn evaluation<'a>(&'a self, facts: &'a Facts<'a>) -> Evaluation<'a> {
+        let RouteTable { conditions, fields, lookups, texts, .. } = self;
+        Evaluation { conditions, fields, lookups, texts, facts }
+    }
+
+    #[inline]
     fn ask_slots(&self, facts: &Facts<'_>, mut work: Work<'_>, out: &mut dyn Sink) -> u32 {
-        let evaluation = Evaluation { conditions: &self.conditions, fields: &self.fields, texts: &self.texts, facts };
+        let evaluation = self.evaluation(facts);
         self.route_in_slot(0, &evaluation, work.again(), out);
-        if self.slot_by_tenant.is_empty() {
-            return 0;
-        }
-        let slot = self.slot_of_tenant(facts.tenant.value(&self.texts, facts.event));
+        let slot = self.slot_of(facts);
         if let Some(slot) = slot {
             self.route_in_slot(slot, &evaluation, work, out);
         }
         slot.unwrap_or(0)
+    }
+
+    /// The slot of the event's tenant, if the map names that tenant.
+    #[inline]
+    pub(crate) fn slot_of(&self, facts: &Facts<'_>) -> Option<u32> {
+        if self.slot_by_tenant.is_empty() {
+            return None;
+        }
+        self.slot_of_tenant(facts.tenant.value(&self.texts, facts.event))
     }
 
     /// The slot of a tenant, if the map names it.
@@ -447,7 +477,7 @@ impl RouteTable {
     }
 
     #[inline]
-    fn decide(&self, candidate: Candidate, evaluation: &Evaluation<'_>, work: Work<'_>, out: &mut dyn Sink) {
+    pub(crate) fn decide(&self, candidate: Candidate, evaluation: &Evaluation<'_>, work: Work<'_>, out: &mut dyn Sink) {
         let truth = match candidate.condition {
             ConditionIndex::ALWAYS => Truth::True,
             ConditionIndex(root) => evaluation.condition(root, work.readers, work.buffers),
@@ -505,6 +535,16 @@ impl RouteTable {
         }
     }
 
+    /// The name of a lookup in the map.
+    pub(crate) fn lookup_id(&self, lookup: LookupIndex) -> &str {
+        self.lookups.rows.get(lookup.get()).map_or("", |row| row.id.of(&self.texts))
+    }
+
+    /// The lookups that the map declares, in its order and that of [`LookupIndex::get`](crate::LookupIndex::get).
+    pub fn lookups(&self) -> impl ExactSizeIterator<Item = Lookup<'_>> {
+        self.lookups.rows.iter().map(|row| row.show(&self.texts))
+    }
+
     /// What the map uses of the limits.
     pub fn usage(&self) -> Usage {
         self.usage
@@ -523,6 +563,7 @@ impl RouteTable {
             + self.conditions.memory_bytes()
             + self.fields.memory_bytes()
             + self.groups.memory_bytes()
+            + self.lookups.memory_bytes()
             + self.sources.capacity() * size_of::<SourceRule>()
             + self.schema.memory_bytes()
             + self.slots.capacity() * size_of::<Slot>()
@@ -549,6 +590,7 @@ impl RouteTable {
             conditions: Conditions::default(),
             fields: Fields::default(),
             groups: Groups::default(),
+            lookups: Lookups::default(),
             readers: 0,
             sources: Vec::new(),
             source_by_topic: KeyIndex::default(),
@@ -577,6 +619,7 @@ impl RouteTable {
         self.conditions.clear();
         self.fields.clear();
         self.groups.clear();
+        self.lookups.clear();
         self.readers = 0;
         self.sources.clear();
         self.source_by_topic.reset(0);
@@ -602,13 +645,14 @@ fn type_of(value: Value<'_>) -> Result<&[u8], Unreadable> {
 }
 
 /// Puts the destinations of routes that match into [`Deliveries`].
-struct Delivering<'d> {
-    table: &'d RouteTable,
-    list: &'d mut Vec<Delivery>,
-    listed: &'d mut [Listed],
-    mark: u32,
-    undecided: &'d mut Option<RouteIndex>,
-    aside: &'d mut Aside,
+pub(crate) struct Delivering<'d> {
+    pub(crate) table: &'d RouteTable,
+    pub(crate) list: &'d mut Vec<Delivery>,
+    pub(crate) listed: &'d mut [Listed],
+    pub(crate) mark: u32,
+    pub(crate) undecided: &'d mut Option<RouteIndex>,
+    pub(crate) aside: &'d mut Aside,
+    pub(crate) waiting: &'d mut Vec<Waiting>,
 }
 
 impl Sink for Delivering<'_> {
@@ -618,6 +662,7 @@ impl Sink for Delivering<'_> {
             Truth::True => {}
             Truth::False => return,
             Truth::Absent => return self.note_absent(candidate),
+            Truth::Pending(pending) => return self.wait(candidate, pending),
         }
         match candidate.exclusive() {
             None => self.deliver(candidate.fan_out, candidate.route),
@@ -648,9 +693,14 @@ impl Delivering<'_> {
         self.list.push(Delivery { destination, route: Some(route) });
     }
 
+    /// Whether it makes a difference for a route that its condition is absent and not false.
+    pub(crate) fn is_absence_told(&self, route: RouteIndex) -> bool {
+        self.table.routes.get(route.0 as usize).is_some_and(|row| row.dead_letter_if_absent)
+    }
+
     #[cold]
     fn note_absent(&mut self, candidate: Candidate) {
-        if !self.table.routes.get(candidate.route.0 as usize).is_some_and(|row| row.dead_letter_if_absent) {
+        if !self.is_absence_told(candidate.route) {
             return;
         }
         match candidate.exclusive() {
@@ -669,7 +719,8 @@ impl Delivering<'_> {
         aside.settle(&self.table.exclusives, |route, truth| match truth {
             Truth::True => self.deliver(route.fan_out, route.route),
             Truth::Absent => self.note_undecided(route.route),
-            Truth::False => {}
+            // Neither is set aside.
+            Truth::False | Truth::Pending(_) => {}
         });
         *self.aside = aside;
     }
@@ -679,6 +730,7 @@ impl Delivering<'_> {
 struct Matching<'m> {
     routes: &'m mut Vec<RouteIndex>,
     undecided: &'m mut Vec<RouteIndex>,
+    waiting: &'m mut Vec<RouteIndex>,
 }
 
 impl Sink for Matching<'_> {
@@ -687,6 +739,7 @@ impl Sink for Matching<'_> {
         match truth {
             Truth::True => self.routes.push(candidate.route),
             Truth::Absent => self.undecided.push(candidate.route),
+            Truth::Pending(_) => self.waiting.push(candidate.route),
             Truth::False => {}
         }
     }

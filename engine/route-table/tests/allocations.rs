@@ -10,12 +10,12 @@ use prost::Message as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use veltrix_proto::v1::{
-    CloudEvents, Condition, Conditions, EventTypes, Exclusive, Field, Literal, Literals, Payload, Predicate,
-    ProtobufMessage, Range, RecordPart, Route, RouteMap, Share, Source, Validation, condition, literal, payload,
-    predicate, range,
+    CloudEvents, Condition, Conditions, EventTypes, Exclusive, Field, Literal, Literals, Lookup, LookupKey, Payload,
+    Predicate, ProtobufMessage, Range, RecordPart, ReferenceTable, Route, RouteMap, Share, Source, Validation,
+    condition, literal, lookup, lookup_key, payload, predicate, range, reference_table,
 };
 use veltrix_route_table::json::{Plans, Reader, Wanted, validate};
-use veltrix_route_table::{Compiler, Deliveries, Event, Value};
+use veltrix_route_table::{Answers, Compiler, Deliveries, Event, Value, Verdict};
 use workload::{by_type, shuffled_events, with_conditions};
 
 struct Counting;
@@ -106,6 +106,53 @@ fn routing_an_event_allocates_nothing() {
         assert_eq!(allocations(route_all), 0);
         assert!(deliveries > 0, "nothing was routed, so nothing was shown");
     }
+}
+
+/// Routes that ask for two lookups, one after the other, some of them in groups.
+fn with_lookups(routes: usize) -> RouteMap {
+    let mut map = with_conditions(routes, 0);
+    map.lookups = ["player", "shard"]
+        .map(|id| Lookup {
+            id: id.to_owned(),
+            key: Some(LookupKey { attribute: Some(lookup_key::Attribute::Part(RecordPart::Key.into())) }),
+            source: Some(lookup::Source::Table(ReferenceTable {
+                origin: Some(reference_table::Origin::File(id.to_owned())),
+            })),
+            cache: None,
+        })
+        .to_vec();
+    for (n, route) in map.routes.iter_mut().enumerate() {
+        route.when = Some(Condition {
+            kind: Some(condition::Kind::Cel(format!("lookup.player.at.x < {n} && lookup.shard.open"))),
+        });
+        route.types.as_mut().unwrap().any = n < 100;
+    }
+    map
+}
+
+#[test]
+fn an_event_that_waits_for_lookups_allocates_nothing() {
+    let table = Compiler::new().compile(&with_lookups(1_800).encode_to_vec()).unwrap();
+    let events = shuffled_events(1_800, 10_000);
+    let (mut out, mut answers) = (Deliveries::new(), Answers::new());
+    let mut rounds = 0;
+    let mut route_all = || {
+        for event in &events {
+            answers.clear();
+            table.route(event, &mut out);
+            while out.verdict() == Verdict::Waiting {
+                rounds += 1;
+                for need in out.needs() {
+                    answers.found(need.lookup, br#"{"at": {"x": 7, "y": [1, 2]}, "open": true}"#);
+                }
+                table.resume(event, &answers, &mut out);
+            }
+            assert!(!out.list().is_empty());
+        }
+    };
+    route_all();
+    assert_eq!(allocations(route_all), 0);
+    assert_eq!(rounds, 2 * 2 * events.len());
 }
 
 /// Routes of few types, with conditions over the payload of all sorts: what becomes of them are groups, large ones that are split

@@ -4,7 +4,7 @@ mod support;
 
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use support::{Expected, OwnedEvent, Truth, event, expected, make_defaults_right, route_map, truths};
+use support::{Expected, OwnedEvent, Truth, World, event, expected, make_defaults_right, plain_route_map, truths};
 use veltrix_proto::v1::{
     self, Condition, Conditions, Destination, EventTypes, Exclusive, Field, KafkaTopic, Predicate, Route, RouteMap,
     Source, Tenant, condition, predicate,
@@ -24,7 +24,7 @@ fn without(map: &RouteMap, ids: &BTreeSet<String>) -> RouteMap {
 
 /// Where an event goes, whichever route is named, and whether it becomes a dead letter.
 fn fate(map: &RouteMap, event: &OwnedEvent) -> (BTreeSet<String>, bool, bool) {
-    match expected(map, event) {
+    match expected(map, event, &World(Vec::new())) {
         Expected::Routed { deliveries, undecided } => (deliveries.into_keys().collect(), undecided.is_some(), true),
         Expected::Unmatched { deliveries, dead_letter } => (deliveries.into_keys().collect(), dead_letter, false),
         Expected::Unreadable => (BTreeSet::new(), false, false),
@@ -47,7 +47,7 @@ fn predicates(condition: &Condition) -> Vec<Predicate> {
 /// other, but for what they say of values that are missing or of another type.
 fn of_few_tests() -> impl Strategy<Value = RouteMap> {
     let tests = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..3u8), 2..12);
-    (prop::collection::vec(route_map(), 3), tests, any::<bool>()).prop_map(|(maps, tests, through_arrays)| {
+    (prop::collection::vec(plain_route_map(), 3), tests, any::<bool>()).prop_map(|(maps, tests, through_arrays)| {
         let known: Vec<Predicate> = maps
             .iter()
             .flat_map(all_routes)
@@ -91,7 +91,7 @@ fn of_few_tests() -> impl Strategy<Value = RouteMap> {
 /// A map with routes that are near copies of each other, so that some of them add nothing.
 fn with_copies() -> impl Strategy<Value = RouteMap> {
     let copies = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..8u8), 1..6);
-    (route_map(), copies).prop_map(|(mut map, copies)| {
+    (plain_route_map(), copies).prop_map(|(mut map, copies)| {
         for (number, (of, other, how)) in copies.into_iter().enumerate() {
             let routes: Vec<Route> = all_routes(&map).cloned().collect();
             let (mut copy, other) = (of.get(&routes).clone(), other.get(&routes));

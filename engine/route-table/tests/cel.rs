@@ -5,10 +5,10 @@
 mod evaluate;
 
 use evaluate::json::Json;
-use evaluate::{Given, Record, evaluate};
+use evaluate::{Answer, Given, Record, evaluate};
 use proptest::prelude::*;
 use veltrix_proto::v1::{
-    AnyElement, Condition, Conditions, Element, Field, Literal, Literals, Null, Predicate, Range, RecordPart,
+    AnyElement, Condition, Conditions, Element, Field, Literal, Literals, LookedUp, Null, Predicate, Range, RecordPart,
     ValueTypes, any_element, condition, literal, predicate, range,
 };
 use veltrix_route_table::cel::{Scope, parse, render};
@@ -254,7 +254,10 @@ fn samples() -> impl Strategy<Value = Record> {
     let header = prop_oneof![4 => texts.prop_map(|text| Some(text.as_bytes().to_vec())), 1 => Just(None)];
     let headers = prop::collection::btree_map(prop::sample::select(HEADERS.to_vec()), header, 0..4);
     let tenant = prop::option::of(prop::sample::select(vec!["a", "b", ""]));
-    (objects(values()), headers, tenant).prop_map(|(payload, headers, tenant)| Record {
+    let answer =
+        prop_oneof![3 => values().prop_map(Answer::Found), 1 => Just(Answer::Missing), 1 => Just(Answer::Failed)];
+    (objects(values()), headers, tenant, answer).prop_map(|(payload, headers, tenant, answer)| Record {
+        answers: [("l-1".to_owned(), answer)].into(),
         tenant: tenant.map_or(Given::Missing, |tenant| Given::Bytes(tenant.as_bytes().to_vec())),
         headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         ..Record::of_payload(payload)
@@ -353,6 +356,10 @@ fn predicates(within_elements: bool) -> impl Strategy<Value = Condition> {
         field,
         Just(predicate::Attribute::Header("n".to_owned())),
         Just(predicate::Attribute::Part(RecordPart::Tenant.into())),
+        (any::<bool>(), names()).prop_map(|(itself, names)| {
+            let names = if itself { vec![] } else { names };
+            predicate::Attribute::Lookup(LookedUp { lookup: "l-1".to_owned(), names })
+        }),
         Just(predicate::Attribute::Part(RecordPart::Timestamp.into())),
         (any::<bool>(), names()).prop_map(move |(itself, names)| {
             let names = if itself { vec![] } else { names };

@@ -356,6 +356,7 @@ fn records_have_more_than_a_payload() {
         tenant: Given::Null,
         timestamp_ms: Some(1_700_000_000_000),
         payload: None,
+        ..Record::default()
     };
     for (text, expected) in [
         ("header: 'h' equals { text: '1' }", True),

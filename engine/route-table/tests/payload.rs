@@ -10,12 +10,13 @@ use proptest::prelude::*;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use veltrix_proto::v1::{
-    CloudEvents, CloudEventsMode, Condition, Field, Framing, Json, Origin, Payload, ProtobufMessage, RouteMap, Source,
-    Tenant, Validation, condition, origin, payload,
+    CloudEvents, CloudEventsMode, Condition, Field, Framing, Json, Lookup, LookupKey, Origin, Payload, ProtobufMessage,
+    ReferenceTable, RouteMap, Source, Tenant, Validation, condition, lookup, lookup_key, origin, payload,
+    reference_table,
 };
 use veltrix_route_table::{
-    Because, Cause, Compiler, Deliveries, Event, Explanation, NoFields, Outcome, RouteTable, Unreadable, Value,
-    Verdict, compile, limits,
+    Answers, Because, Cause, Compiler, Deliveries, Event, Explanation, NoFields, Outcome, RouteTable, Unreadable,
+    Value, Verdict, compile, limits,
 };
 
 struct Record<'a> {
@@ -422,6 +423,76 @@ fn type_and_tenant_can_be_fields_of_any_payload() {
     assert_eq!(met("plain", b"\x92\x01\x03\x72\x01c\x72\x01a"), ids(&["d0", "d2"]));
     assert_eq!(met("plain", b""), Err(Unreadable::TypeEmpty));
     assert_eq!(table.type_origin("plain"), "the payload's field `text`");
+}
+
+fn lookup(id: &str, key: lookup_key::Attribute) -> Lookup {
+    let origin = Some(reference_table::Origin::File("/players".to_owned()));
+    Lookup {
+        id: id.to_owned(),
+        key: Some(LookupKey { attribute: Some(key) }),
+        source: Some(lookup::Source::Table(ReferenceTable { origin })),
+        cache: None,
+    }
+}
+
+fn lookup_by_field(id: &str, name: &str) -> Lookup {
+    let field = Field { names: vec![name.to_owned()], through_arrays: false, dotted: false };
+    lookup(id, lookup_key::Attribute::Field(field))
+}
+
+#[test]
+fn the_key_of_a_lookup_can_be_in_any_payload_and_what_is_found_is_json_whatever_the_payload_is() {
+    let both = "lookup.by_text.ok == true && lookup.by_number.ok == true";
+    let colored = cel("lookup.by_color.ok == true && lookup.by_double.ok == true");
+    let mut map = map(vec![cel(&format!("{both} && lookup.by_header.ok == true")), colored]);
+    map.routes.iter_mut().for_each(|route| route.on_absent = 0);
+    map.lookups = [("by_text", "text"), ("by_number", "int64"), ("by_color", "color"), ("by_double", "double")]
+        .map(|(id, name)| lookup_by_field(id, name))
+        .to_vec();
+    let cloud_events = CloudEvents { mode: CloudEventsMode::Structured.into(), ..CloudEvents::default() };
+    map.sources.push(source("events", Payload { kind: Some(payload::Kind::CloudEvents(cloud_events)) }));
+    map.lookups.push(lookup("by_header", lookup_key::Attribute::Header("ce_player".to_owned())));
+    let table = compile(&map).unwrap();
+    let mut out = Deliveries::new();
+    let mut asked = |topic, headers, payload: &[u8]| {
+        let record = Record { topic, headers, payload: Some(payload) };
+        table.route(&record, &mut out);
+        let (mut answers, mut keys) = (Answers::new(), Vec::new());
+        while out.verdict() == Verdict::Waiting {
+            for need in out.needs() {
+                keys.push(String::from_utf8(need.key.to_vec()).unwrap());
+                answers.found(need.lookup, br#"{"ok": true}"#);
+            }
+            table.resume(&record, &answers, &mut out);
+        }
+        keys.sort_unstable();
+        let met = out.list().iter().map(|delivery| table.destination(delivery.destination).unwrap().id);
+        let mut met: Vec<_> = met.collect();
+        met.sort_unstable();
+        (keys.join(" "), met.join(" "))
+    };
+    let told = |keys: &str, met: &str| (keys.to_owned(), met.to_owned());
+    let json = br#"{"int64": -7, "text": "\u0061b", "color": "RED", "double": 1.50}"#;
+    // Fields 2, 12, 14 and 16.
+    let message = b"\x10\xf9\xff\xff\xff\xff\xff\xff\xff\xff\x01\x61\0\0\0\0\0\0\xf8\x3f\x72\x02ab\x80\x01\x01";
+    let headers = &[("ce_type", "t"), ("ce_player", "p7")];
+    assert_eq!(asked("json", headers, json), told("-7 1.50 RED ab p7", "d0 d1"));
+    assert_eq!(asked("plain", headers, message), told("-7 15e-1 RED ab p7", "d0 d1"));
+    let envelope = [br#"{"type": "t", "player": "p\u0038", "data": "#, &json[..], b"}"].concat();
+    assert_eq!(asked("events", headers, &envelope), told("-7 1.50 RED ab p8", "d0 d1"));
+    // A message has defaults, and an empty text is a key like any other.
+    assert_eq!(asked("plain", headers, b""), told(" 0 0 NONE p7", "d0 d1"));
+}
+
+#[test]
+fn the_key_of_a_lookup_is_looked_for_in_the_messages_that_it_can_be_in() {
+    let mut map = map(vec![cel("lookup.player.ok == true")]);
+    map.lookups.push(lookup_by_field("player", "int23"));
+    assert_eq!(reasons(&map), Vec::<String>::new());
+    map.sources.retain(|source| source.topic != "json");
+    let expected = "lookups[0].key.field: `int23` is in no message that this can be about: `test.All` has no field `int23`; did you \
+                    mean `int32`?";
+    assert_eq!(reasons(&map), [expected]);
 }
 
 /// Conditions about an envelope's attributes, as headers, and about its data.

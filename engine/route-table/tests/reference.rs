@@ -4,25 +4,73 @@ mod support;
 
 use proptest::prelude::*;
 use prost::Message as _;
-use std::collections::BTreeMap;
-use support::{Expected, OwnedEvent, event, expected, many_routes, route_map};
-use veltrix_route_table::{Compiler, Deliveries, RouteTable, Unmatched, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+use support::{Expected, Found, OwnedEvent, World, event, expected, many_routes, read, route_map, world};
+use veltrix_proto::v1::RouteMap;
+use veltrix_route_table::{Answers, Compiler, Deliveries, RouteTable, Unmatched, Verdict};
 
-fn routed(table: &RouteTable, event: &OwnedEvent, out: &mut Deliveries) -> Expected {
-    table.route(event, out);
-    let mut deliveries = BTreeMap::new();
-    for delivery in out.list() {
-        let destination = table.destination(delivery.destination).unwrap().id.to_owned();
-        let route = delivery.route.map(|route| table.route_id(route).to_owned());
-        assert!(deliveries.insert(destination, route).is_none(), "a destination is listed twice");
-    }
-    match out.verdict() {
-        Verdict::Routed => {
-            let undecided = out.undecided().map(|route| table.route_id(route).to_owned());
-            Expected::Routed { deliveries, undecided }
+/// What is at hand when events are routed.
+struct Router<'r> {
+    map: &'r RouteMap,
+    table: &'r RouteTable,
+    world: &'r World,
+    /// Whether one answer comes after the other, and not all that are asked for at once.
+    one_by_one: bool,
+}
+
+impl Router<'_> {
+    fn routed(&self, event: &OwnedEvent, out: &mut Deliveries) -> Expected {
+        let Router { table, .. } = self;
+        table.route(event, out);
+        self.look_up(event, out);
+        let mut deliveries = BTreeMap::new();
+        for delivery in out.list() {
+            let destination = table.destination(delivery.destination).unwrap().id.to_owned();
+            let route = delivery.route.map(|route| table.route_id(route).to_owned());
+            assert!(deliveries.insert(destination, route).is_none(), "a destination is listed twice");
         }
-        Verdict::Unmatched(policy) => Expected::Unmatched { deliveries, dead_letter: policy == Unmatched::DeadLetter },
-        Verdict::Unreadable(_) => Expected::Unreadable,
+        match out.verdict() {
+            Verdict::Routed => {
+                let undecided = out.undecided().map(|route| table.route_id(route).to_owned());
+                Expected::Routed { deliveries, undecided }
+            }
+            Verdict::Unmatched(policy) => {
+                Expected::Unmatched { deliveries, dead_letter: policy == Unmatched::DeadLetter }
+            }
+            Verdict::Unreadable(_) => Expected::Unreadable,
+            Verdict::Waiting => unreachable!("all was answered"),
+        }
+    }
+
+    /// Answers what is asked for until nothing is, and holds each question against the map.
+    fn look_up(&self, event: &OwnedEvent, out: &mut Deliveries) {
+        let Some(mut read) = read(self.map, event) else { return };
+        let mut answers = Answers::new();
+        let mut answered = BTreeSet::new();
+        loop {
+            let needs: Vec<_> = out.needs().map(|need| (need.lookup, need.key.to_vec())).collect();
+            if let Some(lookups) = read.depends_on() {
+                assert_eq!(lookups.is_empty(), needs.is_empty(), "{lookups:?} matter, asked for is {needs:?}");
+                let id = |lookup: usize| &self.map.lookups[lookup].id;
+                let in_vain = needs.iter().find(|(lookup, _)| !lookups.contains(id(lookup.get())));
+                assert!(in_vain.is_none(), "{in_vain:?} can't make a difference");
+            }
+            assert_eq!(needs.is_empty(), out.verdict() != Verdict::Waiting);
+            if needs.is_empty() {
+                return;
+            }
+            for (lookup, key) in needs.into_iter().take(if self.one_by_one { 1 } else { usize::MAX }) {
+                assert!(answered.insert(lookup), "{lookup:?} is asked for again");
+                assert_eq!(read.keys[lookup.get()].as_ref(), Some(&key));
+                read.look_up(self.map, self.world, lookup.get());
+                match self.world.find(lookup.get(), &key) {
+                    Found::Bytes(bytes) => answers.found(lookup, bytes.as_bytes()),
+                    Found::Nothing => answers.not_found(lookup),
+                    Found::Failure => answers.failed(lookup),
+                }
+            }
+            self.table.resume(event, &answers, out);
+        }
     }
 }
 
@@ -33,14 +81,17 @@ proptest! {
     fn the_table_gives_what_a_naive_reading_of_the_map_gives(
         maps in prop::collection::vec(route_map(), 1..4),
         events in prop::collection::vec(event(), 1..30),
+        world in world(),
+        one_by_one in any::<bool>(),
     ) {
         // One compiler and one set of deliveries, so that what one map leaves behind would be seen in the next.
         let mut compiler = Compiler::new();
         let mut out = Deliveries::new();
         for map in &maps {
             let table = compiler.compile(&map.encode_to_vec()).unwrap();
+            let router = Router { map, table: &table, world: &world, one_by_one };
             for event in &events {
-                prop_assert_eq!(routed(&table, event, &mut out), expected(map, event), "event {:?}", event);
+                prop_assert_eq!(router.routed(event, &mut out), expected(map, event, &world), "event {:?}", event);
             }
             compiler.recycle(table);
         }
@@ -50,11 +101,14 @@ proptest! {
     fn many_routes_of_one_type_give_what_a_naive_reading_of_the_map_gives(
         map in many_routes(),
         events in prop::collection::vec(event(), 1..30),
+        world in world(),
+        one_by_one in any::<bool>(),
     ) {
         let table = Compiler::new().compile(&map.encode_to_vec()).unwrap();
+        let router = Router { map: &map, table: &table, world: &world, one_by_one };
         let mut out = Deliveries::new();
         for event in &events {
-            prop_assert_eq!(routed(&table, event, &mut out), expected(&map, event), "event {:?}", event);
+            prop_assert_eq!(router.routed(event, &mut out), expected(&map, event, &world), "event {:?}", event);
         }
     }
 

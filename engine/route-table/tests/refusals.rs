@@ -172,6 +172,93 @@ fn each_mistake_of_a_condition_is_refused_by_name() {
 }
 
 #[test]
+fn each_mistake_of_a_lookup_is_refused_by_name() {
+    let key = "key { part: RECORD_PART_KEY }";
+    let table = "table { file: 'players.jsonl' }";
+    let http = |url: &str| format!("{key} http {{ url: '{url}' timeout_ms: 100 }}");
+    let cached = |cache: &str| format!("{} cache {{ {cache} }}", http("http://h/{key}"));
+    let cases = [
+        (format!("id: '' {key} {table}"), "id: must be set"),
+        (format!("id: 'known' {key} {table}"), "id: `known` is taken by another lookup"),
+        (table.to_owned(), "key: must be set"),
+        (format!("key {{}} {table}"), "key: must be set"),
+        (format!("key {{ header: '' }} {table}"), "key.header: must be set"),
+        (
+            format!("key {{ part: RECORD_PART_TIMESTAMP }} {table}"),
+            "key.part: the timestamp can't be used here; a time is no key",
+        ),
+        (format!("key {{ field {{ names: 'a' through_arrays: true }} }} {table}"), "key.field: a key is one value"),
+        (format!("key {{ field {{}} }} {table}"), "key.field.names: must be set"),
+        (key.to_owned(), "source: must be set"),
+        (format!("{key} table {{}}"), "table: must be set"),
+        (format!("{key} table {{ file: '' }}"), "table.file: must be set"),
+        (format!("{key} table {{ kafka {{ topic: 'no topic' }} }}"), "table.kafka.topic: `no topic` can't be the name"),
+        (format!("{key} {table} cache {{ entries: 1 ttl_ms: 1 }}"), "cache: a table is in memory"),
+        (format!("{key} http {{ url: 'http://h/{{key}}' }}"), "http.timeout_ms: must be set"),
+        (format!("{key} http {{ timeout_ms: 1 }}"), "http.url: must be set"),
+        (http("ftp://h/{key}"), "http.url: `ftp://h/{key}` can't be called: it must begin with `http://`"),
+        (http("http://h/a b/{key}"), "http.url: `http://h/a b/{key}` can't be called: ' ' can't stand in a URL"),
+        (http("http://h/ä/{key}"), "http.url: `http://h/ä/{key}` can't be called: 'ä' can't stand in a URL"),
+        (http("http://h/{key}#a"), "http.url: `http://h/{key}#a` can't be called: what stands behind `#`"),
+        (http("http://u:p@h/{key}"), "http.url: `http://u:p@h/{key}` can't be called: a map is no place for secrets"),
+        (http("http:///{key}"), "http.url: `http:///{key}` can't be called: it names no host"),
+        (http("http://h:x/{key}"), "http.url: `http://h:x/{key}` can't be called: it names no host, or no port"),
+        (http("http://{key}/"), "http.url: `http://{key}/` can't be called: it names no host"),
+        (http("http://h/"), "http.url: `http://h/` can't be called: `{key}` must stand in its path or query, once"),
+        (http("http://h/{key}/{key}"), "http.url: `http://h/{key}/{key}` can't be called: `{key}` must stand"),
+        (http("http://h/{id}/{key}"), "http.url: `http://h/{id}/{key}` can't be called: `{key}` must stand"),
+        (cached("ttl_ms: 1"), "cache.entries: must be set"),
+        (cached("entries: 1"), "cache: ttl_ms and negative_ttl_ms are both 0"),
+    ];
+    let known = format!("lookups {{ id: 'known' {key} {table} }}");
+    for (lookup, expected) in cases {
+        let id = if lookup.starts_with("id:") { "" } else { "id: 'x'" };
+        let found = reasons(&with(&format!("{known} lookups {{ {id} {lookup} }}")));
+        let expected = format!("lookups[1].{expected}");
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{lookup}\n    gives {found:?}, not {expected}");
+    }
+    for url in
+        ["http://h/{key}", "https://h.example:8443/a?b={key}&c=%20", "http://[::1]:80/{key}", "http://[::1]?{key}"]
+    {
+        let found = reasons(&with(&format!("lookups {{ id: 'x' {} }}", http(url))));
+        assert_eq!(found, Vec::<String>::new(), "{url}");
+    }
+}
+
+#[test]
+fn the_key_of_a_lookup_can_be_neither_an_element_nor_another_lookup() {
+    let map = with("lookups { id: 'x' key { header: 'h' } table { file: 'f' } }");
+    let bytes = map.encode_to_vec();
+    let key = [0x0a, 1, b'h'];
+    let at = bytes.windows(3).position(|window| window == key).unwrap();
+    for number in [4, 5] {
+        let mut bytes = bytes.clone();
+        bytes[at] = number << 3 | 2;
+        let refused = Compiler::new().compile(&bytes).unwrap_err();
+        let fault = Fault::UnknownField { message: "LookupKey", number: number.into() };
+        assert_eq!((refused.reasons[0].path.as_str(), &refused.reasons[0].fault), ("lookups[0].key", &fault));
+    }
+}
+
+#[test]
+fn a_condition_that_names_no_lookup_of_the_map_is_refused() {
+    let route = |when: &str| with(&format!("routes {{ id: 'x' to: 'd' types {{ any: true }} when {{ {when} }} }}"));
+    let cases = [
+        (
+            "predicate { lookup { lookup: 'player' } exists: true }",
+            "predicate.lookup.lookup: `player` is no lookup of this map; declare it under `lookups`",
+        ),
+        ("predicate { lookup { names: 'a' } exists: true }", "predicate.lookup.lookup: must be set"),
+        ("cel: 'lookup.player.region == \"eu\"'", "cel.predicate.lookup.lookup: `player` is no lookup of this map"),
+    ];
+    for (when, expected) in cases {
+        let found = reasons(&route(when));
+        let expected = format!("routes[1].when.{expected}");
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{when}\n    gives {found:?}, not {expected}");
+    }
+}
+
+#[test]
 fn a_mistake_that_stands_in_several_places_is_refused_in_each() {
     let route = |id: &str, predicate: &str| {
         format!(r#"routes {{ id: "{id}" types {{ any: true }} to: "d" when {{ predicate {{ {predicate} }} }} }}"#)
@@ -193,6 +280,9 @@ fn a_map_beyond_a_limit_is_refused_by_the_limits_name() {
     let many = |count: u64, text: &str| text.repeat(count as usize + 1);
     let route = |id: &str, more: &str| format!("routes {{ id: \"{id}\" to: \"d\" types {{ any: true }} {more} }}");
     let predicate = "conditions { predicate { header: \"h\" exists: true } }";
+    let lookup = |id: &str, source: &str| format!("lookups {{ id: '{id}' key {{ part: RECORD_PART_KEY }} {source} }}");
+    let cached =
+        |cache: &str| lookup("l", &format!("http {{ url: 'http://h/{{key}}' timeout_ms: 1 }} cache {{ {cache} }}"));
     let cases = [
         (&limits::ID_BYTES, route(&long, "")),
         (&limits::CONDITION_DEPTH, route("x", &format!("when {{ {nested} }}"))),
@@ -217,6 +307,15 @@ fn a_map_beyond_a_limit_is_refused_by_the_limits_name() {
             &limits::TYPES_PER_ROUTE,
             format!("routes {{ id: \"x\" to: \"d\" types {{ {} }} }}", many(10_000, "exact: \"e\"")),
         ),
+        (
+            &limits::LOOKUPS,
+            (0..=limits::LOOKUPS.max).map(|n| lookup(&format!("l{n}"), "table { file: 'f' }")).collect(),
+        ),
+        (&limits::LOOKUP_SOURCE_BYTES, lookup("l", &format!("table {{ file: '{}' }}", "f".repeat(2_049)))),
+        (&limits::LOOKUP_TIMEOUT_MS, lookup("l", "http { url: 'http://h/{key}' timeout_ms: 10001 }")),
+        (&limits::LOOKUP_CACHE_ENTRIES, cached("entries: 1000001 ttl_ms: 1")),
+        (&limits::LOOKUP_CACHE_MS, cached("entries: 1 ttl_ms: 86400001")),
+        (&limits::LOOKUP_CACHE_MS, cached("entries: 1 negative_ttl_ms: 86400001")),
         (&limits::SOURCES, (0..=limits::SOURCES.max).map(|n| format!("sources {{ topic: \"s{n}\" }}")).collect()),
         (&limits::TENANTS, (0..=limits::TENANTS.max).map(|n| format!("tenants {{ id: \"t{n}\" }}")).collect()),
         (

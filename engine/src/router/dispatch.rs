@@ -270,6 +270,11 @@ impl Dispatch {
                 let text = || "no route wants the event, and the map says `unmatched: dead_letter`".to_owned();
                 (policy == Unmatched::DeadLetter).then(|| self.letter(event, Cause::Unmatched, text(), None))
             }
+            // The installer takes no table that has lookups; should one come in force, no event is lost by it.
+            Verdict::Waiting => {
+                let text = "a route depends on a lookup, and this engine makes none";
+                Some(self.letter(event, Cause::Undecided, text.to_owned(), None))
+            }
             Verdict::Unreadable(why) => {
                 let text = match why.is_about_type() {
                     true => format!("{why}: looked for it in {}", snapshot.table.type_origin(event.topic)),

@@ -65,7 +65,9 @@ fn of_explanation(explanation: &Explanation) -> Value {
         Verdict::Unmatched(Unmatched::DeadLetter) => "dead_letter",
         Verdict::Unmatched(Unmatched::Destination(_)) => "unmatched_destination",
         Verdict::Unreadable(_) => "unreadable",
+        Verdict::Waiting => "waiting",
     };
+    let needs = explanation.needs.iter().map(|(lookup, key)| json!({ "lookup": lookup, "key": key }));
     let deliveries = explanation.deliveries.iter().map(
         |delivery| json!({ "destination": delivery.destination, "topic": delivery.topic, "route": delivery.route }),
     );
@@ -79,6 +81,7 @@ fn of_explanation(explanation: &Explanation) -> Value {
         "verdict": verdict,
         "policyOfTenant": explanation.has_policy_of_tenant,
         "undecidedRoute": explanation.undecided,
+        "needs": needs.collect::<Vec<_>>(),
         "deliveries": deliveries.collect::<Vec<_>>(),
         "routes": explanation.routes.iter().map(of_route).collect::<Vec<_>>(),
     })
@@ -94,6 +97,7 @@ fn of_route(route: &RouteExplanation) -> Value {
             ("other_type", Some(types), None, false)
         }
         Outcome::NoMatch(cause) => ("no_match", None, Some(cause), false),
+        Outcome::Waiting(cause) => ("waiting", None, Some(cause), false),
         Outcome::Absent { cause, dead_letter } => ("absent", None, Some(cause), *dead_letter),
     };
     let exclusive = route.exclusive.as_ref().map(
@@ -122,6 +126,7 @@ fn of_cause(cause: &Cause) -> Value {
         Truth::False => "false",
         Truth::True => "true",
         Truth::Absent => "absent",
+        Truth::Pending(_) => "pending",
     };
     let mut value = json!({ "words": cause.words, "truth": truth });
     match &cause.because {
@@ -129,6 +134,10 @@ fn of_cause(cause: &Cause) -> Value {
             value["place"] = json!(place);
             value["actual"] = of_actual(actual);
             value["more"] = json!(actual.more);
+        }
+        Because::Lookup { place, lookup, key } => {
+            value["place"] = json!(place);
+            value["lookup"] = json!({ "id": lookup, "key": key, "failed": key.is_none() });
         }
         Because::Parts { parts, more } => {
             value["parts"] = parts.iter().map(of_cause).collect();
@@ -259,6 +268,7 @@ fn of_change(change: &Change) -> Value {
         Subject::Map => ("map", None),
         Subject::Source(_) => ("source", None),
         Subject::Destination(_) => ("destination", None),
+        Subject::Lookup(_) => ("lookup", None),
         Subject::Tenant(_) => ("tenant", None),
         Subject::Group { tenant, .. } => ("group", tenant.as_ref()),
         Subject::Route { tenant, .. } => ("route", tenant.as_ref()),

@@ -39,6 +39,10 @@ pub(super) enum Root {
     Headers,
     Header(String),
     Payload,
+    /// `lookup`, which is nothing by itself.
+    Lookups,
+    /// The answer of a lookup.
+    Lookup(String),
     /// An element: how many variables stand around its own.
     Variable(usize),
 }
@@ -51,6 +55,9 @@ pub(super) const PARTS: [(&str, RecordPart, FieldType); 5] = [
     ("key", RecordPart::Key, FieldType::String),
     ("timestamp", RecordPart::Timestamp, FieldType::Timestamp),
 ];
+
+/// What stands before the name of a lookup.
+pub(super) const LOOKUP: &str = "lookup";
 
 /// A variable of an `exists` or `all`.
 pub(super) struct Variable {
@@ -158,7 +165,10 @@ impl Meaning<'_, '_, '_> {
         if let Some((_, part, kind)) = PARTS.into_iter().find(|(known, _, _)| *known == name) {
             return of(Root::Part(part), kind);
         }
-        let known = ["payload", "headers", "event"].into_iter().chain(PARTS.map(|(known, _, _)| known));
+        if name == LOOKUP {
+            return of(Root::Lookups, FieldType::Any);
+        }
+        let known = ["payload", "headers", "event", LOOKUP].into_iter().chain(PARTS.map(|(known, _, _)| known));
         let known = known.chain(self.scope.root_names()).chain(self.variables.iter().map(|known| known.name.as_str()));
         let help = match self.nearest(name, known) {
             Some(known) => format!("write `{known}`, or `payload.{name}` for a field of the payload"),
@@ -172,6 +182,9 @@ impl Meaning<'_, '_, '_> {
             (Root::Event, _) => {
                 if let Some((_, part, kind)) = PARTS.into_iter().find(|(known, _, _)| *known == name) {
                     return Value::Place(Place { root: Root::Part(part), names: Vec::new(), kind });
+                }
+                if name == LOOKUP {
+                    return Value::Place(Place { root: Root::Lookups, names: Vec::new(), kind: FieldType::Any });
                 }
                 let known = PARTS.map(|(known, _, _)| known);
                 let help = match (self.nearest(name, known), name) {
@@ -188,6 +201,15 @@ impl Meaning<'_, '_, '_> {
                     return self.refuse(ReasonKind::Limit, span, "no header can have this name", help);
                 }
                 place = Place { root: Root::Header(name.to_owned()), names: Vec::new(), kind: FieldType::String };
+                return Value::Place(place);
+            }
+            (Root::Lookups, _) => {
+                let limit = &limits::ID_BYTES;
+                if name.is_empty() || name.len() as u64 > limit.max {
+                    let help = format!("write a name of 1 to {} bytes (the limit `{}`)", limit.max, limit.name);
+                    return self.refuse(ReasonKind::Limit, span, "no lookup can have this name", help);
+                }
+                place.root = Root::Lookup(name.to_owned());
                 return Value::Place(place);
             }
             (_, FieldType::Any) => {}

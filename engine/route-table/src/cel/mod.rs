@@ -12,7 +12,8 @@
 //! | `timestamp` | when the record was made: compared with `timestamp('2026-01-01T00:00:00Z')`, to the nanosecond |
 //! | `headers.name`, `headers['a-name']` | a header, which is text; `'a-name' in headers` asks whether it is there |
 //! | `payload.a.b`, `payload['a-b']` | a field of the payload, of any type |
-//! | `a.b` | the same, where the [`Scope`] is a message; its types are checked then |
+//! | `lookup.player.region` | a place in what the map's lookup `player` finds, of any type; `lookup.player` is all of it |
+//! | `a.b` | a field of the payload, where the [`Scope`] is a message; its types are checked then |
 //! | `x` | the element within `.exists(x, ...)` and `.all(x, ...)`, those around it included |
 //!
 //! # What can be said

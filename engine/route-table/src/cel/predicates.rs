@@ -9,8 +9,8 @@ use super::scope::FieldType;
 use super::syntax::{Expr, ExprKind, Relation};
 use std::ops::Range;
 use veltrix_proto::v1::{
-    AnyElement, Condition, Element, Field, Literals, OnMissing, OnOtherType, Predicate, Range as Bounds, any_element,
-    condition, predicate, range,
+    AnyElement, Condition, Element, Field, Literals, LookedUp, OnMissing, OnOtherType, Predicate, Range as Bounds,
+    any_element, condition, predicate, range,
 };
 
 /// What a field can hold, for messages.
@@ -89,6 +89,10 @@ impl Meaning<'_, '_, '_> {
             Root::Payload if !names.is_empty() => {
                 return Some(predicate::Attribute::Field(Field { names, ..Field::default() }));
             }
+            Root::Lookup(lookup) => {
+                return Some(predicate::Attribute::Lookup(LookedUp { lookup: lookup.clone(), names }));
+            }
+            Root::Lookups => ("these are all lookups", "name one of them: `lookup.name`"),
             Root::Payload => ("this is the whole payload", "name a field of it: `payload.name`"),
             Root::Headers => ("these are all headers", "name one of them: `headers.name`"),
             Root::Event => ("this is the whole event", "name a part of it: `event.type`"),
@@ -379,6 +383,12 @@ impl Meaning<'_, '_, '_> {
             predicate::Attribute::Header(_) | predicate::Attribute::Part(_) => {
                 let message = format!("`{}` is no list", self.quoted(list));
                 self.refuse(ReasonKind::Type, &list.span, message, "lists are fields of the payload");
+                None
+            }
+            predicate::Attribute::Lookup(_) => {
+                let message = format!("the elements of `{}` can't be gone through", self.quoted(list));
+                let help = "only lists of the payload can; have the answer say it as a field: `lookup.name.is_member`";
+                self.refuse(ReasonKind::Unsupported, &list.span, message, help);
                 None
             }
         }

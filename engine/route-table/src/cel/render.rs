@@ -5,12 +5,13 @@
 //! for a type. `@not_cel` stands after what looks like CEL and is none, such as a header that is compared with a number.
 
 use super::lex::is_selector;
+use super::meaning::LOOKUP;
 use super::scope::Scope;
 use super::timestamp::Timestamp;
 use crate::limits;
 use veltrix_proto::v1::{
-    AnyElement, Condition, Conditions, Element, Field, Literal, OnMissing, OnOtherType, Predicate, Range, RecordPart,
-    ValueType, any_element, condition, literal, predicate, range,
+    AnyElement, Condition, Conditions, Element, Field, Literal, LookedUp, OnMissing, OnOtherType, Predicate, Range,
+    RecordPart, ValueType, any_element, condition, literal, predicate, range,
 };
 
 /// A condition in CEL, or as near to it as can be. What [`parse`](super::parse) has made is read as the same condition again.
@@ -381,6 +382,9 @@ fn place(predicate: &Predicate, around: Around) -> String {
         },
         Some(predicate::Attribute::Field(field)) => field_path(field),
         Some(predicate::Attribute::Element(element)) => element_path(element, around),
+        Some(predicate::Attribute::Lookup(LookedUp { lookup, names })) => {
+            format!("{LOOKUP}{}{}", selected(lookup), path(names))
+        }
     };
     if !predicate.text_as_number {
         return place;

@@ -16,7 +16,8 @@ impl<'a> Scope<'a> {
     }
 
     /// Bare names are fields of this message, which is the payload; they and `payload.name` are checked against its types. A
-    /// field that has the name of a part of the record hides it: `type` is the field then, and `event.type` that of the record.
+    /// field that has the name of a part of the record hides it: `type` is the field then, and `event.type` that of the record; so do
+    /// `lookup` and `event.lookup`.
     pub fn message(types: &'a MessageTypes, message: MessageId) -> Scope<'a> {
         Scope { message: Some((types, message)) }
     }

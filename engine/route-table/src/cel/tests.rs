@@ -43,6 +43,18 @@ fn a_comparison_is_a_predicate_that_is_absent_where_cel_has_an_error() {
             r#"predicate { field { names: "a" }
             in { values { number: "1" } values { text: "b" } values { null {} } values { boolean: true } } ~ }"#,
         ),
+        (
+            "lookup.player.region == 'eu'",
+            r#"predicate { lookup { lookup: "player" names: "region" } equals { text: "eu" } ~ }"#,
+        ),
+        ("event.lookup['a-b'] > 5", r#"predicate { lookup { lookup: "a-b" } range { above { number: "5" } } ! }"#),
+        ("has(lookup.player)", r#"predicate { lookup { lookup: "player" } exists: true }"#),
+        ("!has(lookup.a.b.c)", r#"predicate { lookup { lookup: "a" names: ["b", "c"] } exists: false }"#),
+        (
+            "double(lookup.a.b) < 5",
+            r#"predicate { lookup { lookup: "a" names: "b" } range { below { number: "5" } } text_as_number: true ! }"#,
+        ),
+        ("lookup.a", r#"predicate { lookup { lookup: "a" } equals { boolean: true } ! }"#),
         ("payload.a", r#"predicate { field { names: "a" } equals { boolean: true } ! }"#),
         ("!payload.a", r#"not { predicate { field { names: "a" } equals { boolean: true } ! } }"#),
         (".payload.a == -.5", r#"predicate { field { names: "a" } equals { number: "-0.5" } ~ }"#),
@@ -355,6 +367,12 @@ fn what_conditions_cannot_say_is_refused_with_its_place() {
     refused(
         &Scope::record(),
         &[
+            ("lookup == 'a'", &["1:1: these are all lookups"]),
+            ("lookup[''] == 'a'", &["1:8: no lookup can have this name"]),
+            ("lookups.a == 'a'", &["1:1: nothing is called `lookups`"]),
+            ("lookup.a.b == payload.b", &["1:1: `lookup.a.b == payload.b` compares two places of an event"]),
+            ("lookup.a.exists(x, x == 1)", &["1:1: the elements of `lookup.a` can't be gone through"]),
+            ("'a' in lookup.a.b", &["1:8: the elements of `lookup.a.b` can't be gone through"]),
             ("payload.a == payload.b", &["1:1: `payload.a == payload.b` compares two places of an event"]),
             (
                 "payload.a + 1 > 3 && 2 < payload.b * 2",

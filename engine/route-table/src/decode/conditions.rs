@@ -6,6 +6,7 @@ use crate::condition::{AnyElement, ConditionIndex, Node, NodeKind, Over, Truth};
 use crate::fault::Fault;
 use crate::fields::{FieldIndex, PlanIndex};
 use crate::limits;
+use crate::lookups::LookupPlace;
 use crate::predicate::{Attribute, ElementPlace};
 use crate::table::Written;
 use crate::wire::{Field, Reader};
@@ -42,6 +43,7 @@ impl Decoder<'_> {
             _ => Written::Tree,
         };
         self.condition_nodes = 0;
+        self.asks_lookup = false;
         let root = self.table.conditions.nodes.len();
         self.condition(when, 1);
         let observed = self.condition_nodes;
@@ -55,7 +57,11 @@ impl Decoder<'_> {
             first.iter_mut().skip(root).for_each(|node| node.end = end);
         }
         self.places(root);
-        (ConditionIndex(root as u32), written)
+        let root = ConditionIndex(root as u32);
+        if self.asks_lookup {
+            self.table.lookups.trees.push(root);
+        }
+        (root, written)
     }
 
     /// Reads a tree. Every call leaves one whole subtree, or has the map refused.
@@ -213,6 +219,14 @@ impl Decoder<'_> {
                 match self.element_depth.checked_sub(outwards) {
                     None | Some(0) => return self.refuse_at("element", Fault::NoSuchElement { outwards }),
                     Some(depth) => (depth, field),
+                }
+            }
+            // The tree has to find the key before it can say that it needs an answer.
+            Attribute::Lookup(LookupPlace { lookup, .. }) => {
+                self.asks_lookup = true;
+                match self.table.lookups.key(lookup) {
+                    Some(Attribute::Field(field)) => (0, field),
+                    _ => return,
                 }
             }
             _ => return,

@@ -102,6 +102,13 @@ impl Decoder<'_> {
         Some(types)
     }
 
+    /// Refuses a place that no payload can have.
+    pub(super) fn place_in_payload(&mut self, field: FieldIndex) {
+        let messages = &self.scratch.messages.of_sources;
+        let scope = (!messages.is_empty()).then(|| messages.clone());
+        self.place_in(field, scope);
+    }
+
     fn place_in(&mut self, field: FieldIndex, scope: Types) {
         if let Some(scope) = scope
             && field != FieldIndex::ITSELF

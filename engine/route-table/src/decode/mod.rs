@@ -11,6 +11,7 @@ mod alike;
 mod conditions;
 mod exclusive;
 mod fields;
+mod lookups;
 mod messages;
 mod predicates;
 mod share;
@@ -43,6 +44,8 @@ pub(crate) struct Decoder<'c> {
     condition_nodes: u64,
     /// How many `any_element`s are around what is being read.
     element_depth: u32,
+    /// Whether the tree that is being read asks for a lookup.
+    asks_lookup: bool,
     /// Values that were not kept, since the limit of the map was reached.
     values_left_out: u64,
     /// By field number of the outermost message: the part of the map in which all of these fields lie.
@@ -67,13 +70,24 @@ const DESTINATIONS: u32 = 3;
 const ROUTES: u32 = 4;
 const TENANTS: u32 = 5;
 const UNMATCHED: u32 = 6;
+const LOOKUPS: u32 = 7;
 const DESCRIPTORS: u32 = 10;
 const PARTS: usize = 1 + DESCRIPTORS as usize;
 
 impl<'c> Decoder<'c> {
     pub(crate) fn new(table: &'c mut RouteTable, scratch: &'c mut Scratch, map: &'c [u8]) -> Self {
         let parts = [const { 0..0 }; PARTS];
-        Decoder { table, scratch, map, is_map: true, condition_nodes: 0, element_depth: 0, values_left_out: 0, parts }
+        Decoder {
+            table,
+            scratch,
+            map,
+            is_map: true,
+            condition_nodes: 0,
+            element_depth: 0,
+            asks_lookup: false,
+            values_left_out: 0,
+            parts,
+        }
     }
 
     /// Fills the table, or notes reasons.
@@ -96,11 +110,13 @@ impl<'c> Decoder<'c> {
             let policy = self.within("unmatched", None, |this| this.unmatched(unmatched));
             self.table.unmatched = policy.unwrap_or_default();
         }
+        self.each_of(LOOKUPS, "lookups", |this, lookup, _| this.lookup(lookup));
         self.each_of(ROUTES, "routes", |this, route, _| this.route(route, 0));
         self.table.slots.resize(self.table.usage.tenants as usize + 1, Slot::default());
         self.table.first_of_tenants = RouteIndex(self.table.routes.len() as u32);
         self.each_of(TENANTS, "tenants", |this, tenant, index| this.tenant(tenant, index + 1));
         self.refuse_taken_routes();
+        self.plan_lookups();
         self.table.usage.values = self.table.conditions.literals.lists.len() as u64 + self.values_left_out;
         let usage = self.table.usage;
         self.is_over(&limits::TYPES, usage.types);
@@ -110,7 +126,7 @@ impl<'c> Decoder<'c> {
 
     /// The first walk: how much of everything there is. `None` if the map is not worth another one.
     fn count<'a>(&mut self, reader: Reader<'a>) -> Option<Option<Reader<'a>>> {
-        let (mut sources, mut destinations, mut routes, mut tenants) = (0u64, 0u64, 0u64, 0u64);
+        let (mut sources, mut destinations, mut routes, mut tenants, mut lookups) = (0u64, 0u64, 0u64, 0u64, 0u64);
         let (mut name, mut unmatched, mut descriptors) = (None, None, None);
         let mut readable = true;
         let mut rest = reader;
@@ -140,6 +156,7 @@ impl<'c> Decoder<'c> {
                     routes += routes_of(field);
                 }
                 UNMATCHED => self.message("unmatched", &mut unmatched, field),
+                LOOKUPS => lookups += 1,
                 DESCRIPTORS => self.message("descriptors", &mut descriptors, field),
                 number => self.refuse(Fault::UnknownField { message: "RouteMap", number }),
             }
@@ -160,14 +177,16 @@ impl<'c> Decoder<'c> {
             self.is_over(&limits::DESTINATIONS, destinations),
             self.is_over(&limits::ROUTES, routes),
             self.is_over(&limits::TENANTS, tenants),
+            self.is_over(&limits::LOOKUPS, lookups),
         ];
         let usage = &mut self.table.usage;
         (usage.sources, usage.destinations, usage.routes, usage.tenants) = (sources, destinations, routes, tenants);
+        usage.lookups = lookups;
         (!over.contains(&true)).then_some(unmatched)
     }
 
     fn destination(&mut self, destination: Reader<'_>) {
-        let (mut id, mut kafka, mut topic) = (None, None, None);
+        let (mut id, mut kafka, mut topic) = (None, None, "");
         self.each_field(destination, |this, field| match field.number {
             1 => this.text("id", &mut id, field),
             2 => this.message("kafka", &mut kafka, field),
@@ -176,16 +195,9 @@ impl<'c> Decoder<'c> {
         let id_given = self.required("id", id);
         match kafka {
             None => self.refuse_at("kafka", Fault::Missing),
-            Some(kafka) => self.within("kafka", None, |this| {
-                this.each_field(kafka, |this, field| match field.number {
-                    1 => this.text("topic", &mut topic, field),
-                    number => this.refuse(Fault::UnknownField { message: "KafkaTopic", number }),
-                });
-                let topic = topic.unwrap_or_default();
-                this.within("topic", None, |this| this.topic_name(topic));
-            }),
+            Some(kafka) => self.within("kafka", None, |this| topic = this.kafka_topic(kafka)),
         }
-        let (id, topic) = (id.unwrap_or_default(), topic.unwrap_or_default());
+        let id = id.unwrap_or_default();
         let row = DestinationRow { id: self.keep(id), topic: self.keep(topic) };
         let RouteTable { destinations: rows, texts, .. } = &mut *self.table;
         let same_id = |index: u32| rows.get(index as usize).is_some_and(|row| row.id.of(texts) == id);
@@ -199,6 +211,18 @@ impl<'c> Decoder<'c> {
         if !topic.is_empty() {
             self.within("kafka", None, |this| this.refuse_taken("topic", "destination's topic", topic, topic_known));
         }
+    }
+
+    /// Reads the name of a topic, and refuses one that can't be.
+    fn kafka_topic<'a>(&mut self, kafka: Reader<'a>) -> &'a str {
+        let mut topic = None;
+        self.each_field(kafka, |this, field| match field.number {
+            1 => this.text("topic", &mut topic, field),
+            number => this.refuse(Fault::UnknownField { message: "KafkaTopic", number }),
+        });
+        let topic = topic.unwrap_or_default();
+        self.within("topic", None, |this| this.topic_name(topic));
+        topic
     }
 
     /// Reads a policy; `None` if it says nothing, or nothing that can be done.

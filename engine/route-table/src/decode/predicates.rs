@@ -61,7 +61,7 @@ impl Decoder<'_> {
     fn new_predicate(&mut self, predicate: Reader<'_>) -> Option<u32> {
         let mut fields = PredicateFields::default();
         self.each_field(predicate, |this, field| match field.number {
-            1..=4 => this.predicate_attribute(field, &mut fields),
+            1..=5 => this.predicate_attribute(field, &mut fields),
             8..=14 | 16..=18 | 22 => {
                 if fields.test.replace(field).is_some() {
                     this.refuse_at("test", Fault::GivenTwice);
@@ -109,7 +109,12 @@ impl Decoder<'_> {
         if given_before {
             return self.refuse_at("attribute", Fault::GivenTwice);
         }
-        fields.attribute = match field.number {
+        fields.attribute = self.attribute(field);
+    }
+
+    /// Reads what a predicate looks at, or the key of a lookup is.
+    pub(super) fn attribute(&mut self, field: Field<'_>) -> Option<Attribute> {
+        match field.number {
             1 => {
                 let mut name = None;
                 self.text("header", &mut name, field);
@@ -125,8 +130,9 @@ impl Decoder<'_> {
                 Err(fault) => this.refused(Fault::Wire(fault)),
             }),
             3 => self.payload_field(field).map(Attribute::Field),
-            _ => self.element(field).map(Attribute::Element),
-        };
+            4 => self.element(field).map(Attribute::Element),
+            _ => self.looked_up(field),
+        }
     }
 
     fn header(&mut self, name: &str) -> Attribute {
@@ -196,7 +202,7 @@ impl Decoder<'_> {
         })
     }
 
-    fn field_name(&mut self, field: Field<'_>, first_name: usize) {
+    pub(super) fn field_name(&mut self, field: Field<'_>, first_name: usize) {
         let index = self.table.fields.names.len() - first_name;
         self.within("names", Some(index as u32), |this| match field.text() {
             Ok(name) => {
@@ -211,7 +217,12 @@ impl Decoder<'_> {
     }
 
     /// The number of the field whose names were read last.
-    fn intern_field(&mut self, first_name: usize, through_arrays: Option<bool>, dotted: Option<bool>) -> FieldIndex {
+    pub(super) fn intern_field(
+        &mut self,
+        first_name: usize,
+        through_arrays: Option<bool>,
+        dotted: Option<bool>,
+    ) -> FieldIndex {
         let through_arrays = through_arrays.unwrap_or_default();
         let mut dots = 0;
         if dotted == Some(true) {
@@ -585,7 +596,7 @@ impl Hash for Said<'_> {
             Literal::Null => {}
         };
         let Predicate { attribute, about, on_missing, .. } = self.predicate;
-        (attribute, about, on_missing as u8, std::mem::discriminant(&self.predicate.test)).hash(hasher);
+        (attribute, about, on_missing, std::mem::discriminant(&self.predicate.test)).hash(hasher);
         match self.predicate.test {
             Test::Equals(value) => literal(hasher, &value),
             Test::Prefix(text) | Test::Suffix(text) | Test::Contains(text) => text.bytes_of(self.texts).hash(hasher),

@@ -7,8 +7,8 @@ use prost::Message as _;
 use std::collections::{BTreeMap, HashMap};
 use twox_hash::XxHash64;
 use veltrix_proto::v1::{
-    CloudEventsMode, Condition, Framing, OnAbsent, Origin, RecordPart, Route, RouteMap, Source, Unmatched, Validation,
-    condition, destination, origin, payload, unmatched,
+    CloudEventsMode, Condition, Framing, Lookup, LookupCache, OnAbsent, Origin, RecordPart, Route, RouteMap, Source,
+    Unmatched, Validation, condition, destination, lookup, lookup_key, origin, payload, reference_table, unmatched,
 };
 
 /// All things of a map.
@@ -81,6 +81,9 @@ impl Items {
             let topic = destination.kind.as_ref().map(|destination::Kind::Kafka(kafka)| Said::text(&kafka.topic));
             items.insert(Subject::Destination(destination.id.clone()), Item::default().says(Aspect::Topic, topic));
         }
+        for lookup in &map.lookups {
+            items.insert(Subject::Lookup(lookup.id.clone()), of_lookup(lookup));
+        }
         for route in &map.routes {
             items.insert(Subject::Route { tenant: None, id: route.id.clone() }, of_route(route));
         }
@@ -121,7 +124,11 @@ impl Items {
                 add(if routes.peek().is_none() { name.as_bytes() } else { &[] });
                 routes.for_each(|route| add(route.name().as_bytes()));
             }
-            Subject::Map | Subject::Source(_) | Subject::Destination(_) | Subject::Group { .. } => {}
+            Subject::Map
+            | Subject::Source(_)
+            | Subject::Destination(_)
+            | Subject::Lookup(_)
+            | Subject::Group { .. } => {}
         }
         for (aspect, said) in &item.0 {
             add(&[*aspect as u8]);
@@ -214,6 +221,33 @@ fn of_route(route: &Route) -> Item {
         .says(Aspect::OnAbsent, [Said::text(on_absent)])
         .says(Aspect::Disabled, [Said::text(if route.disabled { "yes" } else { "no" })])
         .says(Aspect::Exclusive, exclusive)
+}
+
+fn of_lookup(lookup: &Lookup) -> Item {
+    let key = lookup.key.as_ref().and_then(|key| key.attribute.as_ref()).map(|attribute| match attribute {
+        lookup_key::Attribute::Header(name) => format!("header {name}"),
+        lookup_key::Attribute::Part(part) => match RecordPart::try_from(*part) {
+            Ok(part) => part.as_str_name().trim_start_matches("RECORD_PART_").to_lowercase().replace('_', " "),
+            Err(_) => format!("part {part}"),
+        },
+        lookup_key::Attribute::Field(field) => format!("payload field {}", field.names.join(".")),
+    });
+    let answers = lookup.source.as_ref().map(|source| match source {
+        lookup::Source::Table(table) => match &table.origin {
+            Some(reference_table::Origin::Kafka(kafka)) => format!("topic {}", kafka.topic),
+            Some(reference_table::Origin::File(path)) => format!("file {path}"),
+            None => "nowhere".to_owned(),
+        },
+        lookup::Source::Http(call) => format!("{} within {} ms", call.url, call.timeout_ms),
+    });
+    let cache = lookup.cache.as_ref().map(|cache| {
+        let LookupCache { entries, ttl_ms, negative_ttl_ms } = cache;
+        format!("{entries} for {ttl_ms} ms, none for {negative_ttl_ms} ms")
+    });
+    Item::default()
+        .says(Aspect::Key, key.map(Said::text))
+        .says(Aspect::Answers, answers.map(Said::text))
+        .says(Aspect::Cache, cache.map(Said::text))
 }
 
 /// A condition in the words of its author.

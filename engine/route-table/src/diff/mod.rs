@@ -36,6 +36,8 @@ pub enum Subject {
     Source(String),
     /// A destination, by its id.
     Destination(String),
+    /// A lookup, by its id.
+    Lookup(String),
     /// A tenant, by its id.
     Tenant(String),
     /// An exclusive group, as a whole.
@@ -91,6 +93,9 @@ pub enum Aspect {
     Payload,
     Descriptors,
     Topic,
+    Key,
+    Answers,
+    Cache,
     Labels,
     Types,
     Condition,
@@ -181,7 +186,7 @@ impl Subject {
     pub fn name(&self) -> &str {
         match self {
             Subject::Map => "",
-            Subject::Source(name) | Subject::Destination(name) | Subject::Tenant(name) => name,
+            Subject::Source(name) | Subject::Destination(name) | Subject::Lookup(name) | Subject::Tenant(name) => name,
             Subject::Group { name, .. } => name,
             Subject::Route { id, .. } => id,
         }
@@ -239,6 +244,8 @@ fn routed<E: Event>(table: &RouteTable, event: &E) -> (BTreeMap<String, Option<S
         Verdict::Routed => deliveries.undecided().is_some(),
         Verdict::Unmatched(unmatched) => unmatched == Unmatched::DeadLetter,
         Verdict::Unreadable(_) => true,
+        // What is sure already is compared.
+        Verdict::Waiting => false,
     };
     (told.collect(), is_dead)
 }
@@ -249,6 +256,7 @@ impl Display for Subject {
             Subject::Map => f.write_str("the map"),
             Subject::Source(topic) => write!(f, "source {topic}"),
             Subject::Destination(id) => write!(f, "destination {id}"),
+            Subject::Lookup(id) => write!(f, "lookup {id}"),
             Subject::Tenant(id) => write!(f, "tenant {id}"),
             Subject::Group { tenant: None, name } => write!(f, "exclusive group {name}"),
             Subject::Group { tenant: Some(tenant), name } => write!(f, "exclusive group {name} of tenant {tenant}"),
@@ -268,6 +276,9 @@ impl Display for Aspect {
             Aspect::Payload => "payload",
             Aspect::Descriptors => "descriptors",
             Aspect::Topic => "topic",
+            Aspect::Key => "key",
+            Aspect::Answers => "answers",
+            Aspect::Cache => "cache",
             Aspect::Labels => "labels",
             Aspect::Types => "types",
             Aspect::Condition => "when",

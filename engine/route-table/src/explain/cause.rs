@@ -1,11 +1,12 @@
 //! Finds what decides a condition: a walk through its tree that evaluates the parts and goes on only into those that count.
 
-use super::show::{Actual, Quotes, Sought};
+use super::show::{Actual, Quotes, Sought, shown_bytes};
 use super::{Because, Cause};
 use crate::condition::{AnyElement, NodeKind, Over, Truth};
 use crate::evaluate::{Buffers, Evaluation, Scope, Work, flatten};
 use crate::fields::{FieldIndex, Reading};
 use crate::found::{Found, Kind};
+use crate::lookups::AnswerAt;
 use crate::predicate::{Attribute, ElementPlace};
 use crate::table::{RouteTable, Written};
 use crate::{cel, event_pattern};
@@ -51,7 +52,7 @@ impl<'a> Causes<'a> {
         let condition = self.table.condition_at(at)?;
         if let Some((words, place)) = self.leaf(&condition) {
             self.left = self.left.saturating_sub(1);
-            let because = Because::Value { place, actual: self.actual(at, scope) };
+            let because = self.because(at, place, scope, buffers);
             return Some(Cause { words, condition, truth, because });
         }
         let node = self.table.conditions.node(at)?;
@@ -63,7 +64,7 @@ impl<'a> Causes<'a> {
             }
             (NodeKind::All | NodeKind::Any, _) => {
                 // The first part that yields what the whole yields.
-                let decides = |child: &u32| self.evaluation.node(*child, scope, inner, buffers) == truth;
+                let decides = |child: &u32| is_why(self.evaluation.node(*child, scope, inner, buffers), truth);
                 let child = self.table.children(at, node.end).find(decides)?;
                 return self.cause(child, scope, inner, buffers);
             }
@@ -129,7 +130,7 @@ impl<'a> Causes<'a> {
                 return;
             }
             let cause = evaluation.within_element(any, (element, bytes), scope, inner, |scope, inner| {
-                let decides = evaluation.node(at + 1, Some(scope), inner, buffers) == truth;
+                let decides = is_why(evaluation.node(at + 1, Some(scope), inner, buffers), truth);
                 decides.then(|| self.cause(at + 1, Some(scope), inner, buffers)).flatten()
             });
             elements.extend(cause.flatten().map(|cause| (number, cause)));
@@ -192,6 +193,38 @@ impl<'a> Causes<'a> {
         }
     }
 
+    /// What a part rests on that is told as a whole.
+    fn because(&self, at: u32, place: String, scope: Option<&Scope<'_>>, buffers: &mut Buffers) -> Because {
+        let conditions = &self.table.conditions;
+        let node = conditions.node(at).map(|node| node.kind);
+        let attribute = match node {
+            Some(NodeKind::Not) => return self.because(at + 1, place, scope, buffers),
+            Some(NodeKind::Predicate(index)) => conditions.predicates.get(index as usize),
+            _ => None,
+        };
+        let Some((predicate, Attribute::Lookup(looked_up))) =
+            attribute.map(|predicate| (predicate, predicate.attribute))
+        else {
+            return Because::Value { place, actual: self.actual(at, scope) };
+        };
+        let lookup = || self.table.lookup_id(looked_up.lookup).to_owned();
+        match self.evaluation.answer_at(looked_up, scope, buffers) {
+            AnswerAt::Known(found) => {
+                let answer = self.evaluation.facts.answers.bytes_of(looked_up.lookup);
+                let sought = Sought::by(predicate, &conditions.literals);
+                let actual = Actual::of(&self.table.fields, self.quotes(), sought, |each| {
+                    found.into_iter().for_each(|found| each(found, answer));
+                });
+                Because::Value { place, actual }
+            }
+            AnswerAt::Failed => Because::Lookup { place, lookup: lookup(), key: None },
+            AnswerAt::Unknown => {
+                let key = buffers.inquiry.key_of(looked_up.lookup).map(shown_bytes);
+                Because::Lookup { place, lookup: lookup(), key }
+            }
+        }
+    }
+
     /// What the event has at the place of a part that is told as a whole: all that it tests is about one place.
     fn actual(&self, at: u32, scope: Option<&Scope<'_>>) -> Actual {
         let conditions = &self.table.conditions;
@@ -239,6 +272,14 @@ impl<'a> Causes<'a> {
             }
             _ => {}
         }
+    }
+}
+
+/// Whether a part yields what the whole yields. Of what waits, it is the lookup that counts.
+fn is_why(part: Truth, whole: Truth) -> bool {
+    match (part, whole) {
+        (Truth::Pending(part), Truth::Pending(whole)) => part.lookup() == whole.lookup(),
+        (part, whole) => part == whole,
     }
 }
 

@@ -16,10 +16,11 @@ pub use show::{Actual, ActualValue, SharePlace, ValueKind};
 
 use crate::condition::{ConditionIndex, Truth};
 use crate::deliveries::{Deliveries, Verdict};
-use crate::evaluate::{Evaluation, Facts, Memory, Work};
+use crate::evaluate::{Facts, Memory, Work};
 use crate::event::{Event, Value};
 use crate::filed::{Filed, RouteTypes};
 use crate::json;
+use crate::lookups::{Answers, LookupIndex, NO_ANSWERS};
 use crate::protobuf::{self, check::Schema};
 use crate::source::{PayloadRule, SourceRule, Unreadable};
 use crate::table::{RouteIndex, RouteTable, Written};
@@ -48,6 +49,8 @@ pub struct Explanation {
     pub has_policy_of_tenant: bool,
     /// The route that makes a dead letter of it, because its condition is absent.
     pub undecided: Option<String>,
+    /// What has to be looked up before it is known where it goes: lookups and their keys. Then `deliveries` are only those that are sure.
+    pub needs: Vec<(String, String)>,
 }
 
 /// What is known of an event's tenant.
@@ -120,6 +123,8 @@ pub enum Outcome {
     OtherType(RouteTypes),
     /// Its condition is false.
     NoMatch(Cause),
+    /// Its condition depends on what has to be looked up.
+    Waiting(Cause),
     /// Its condition is neither true nor false.
     Absent {
         /// What made it so.
@@ -152,6 +157,15 @@ pub enum Because {
         place: String,
         /// What is there.
         actual: Actual,
+    },
+    /// What can't be known of a place in an answer.
+    Lookup {
+        /// The place, in words: `lookup.player.region`.
+        place: String,
+        /// The lookup's id.
+        lookup: String,
+        /// What it is looked up by; `None`: the lookup has failed.
+        key: Option<String>,
     },
     /// These parts of it.
     Parts {
@@ -188,7 +202,7 @@ impl Cause {
     /// The tests that decided, in the order of evaluation: what a program wants that does not care how they are nested.
     pub fn tests(&self) -> Vec<&Cause> {
         match &self.because {
-            Because::Value { .. } => vec![self],
+            Because::Value { .. } | Because::Lookup { .. } => vec![self],
             Because::Parts { parts, .. } => parts.iter().flat_map(Cause::tests).collect(),
             Because::Opposite(inner) => inner.tests(),
             Because::Elements { elements, .. } => elements.iter().flat_map(|(_, cause)| cause.tests()).collect(),
@@ -197,10 +211,23 @@ impl Cause {
 }
 
 impl RouteTable {
-    /// Why `event` goes where it goes.
+    /// Why `event` goes where it goes, as far as that is known without looking anything up.
     pub fn explain<E: Event>(&self, event: &E) -> Explanation {
+        self.explain_with(event, &NO_ANSWERS)
+    }
+
+    /// The same, with what lookups say; what is not among `answers` is told as not known.
+    pub fn explain_with<E: Event>(&self, event: &E, answers: &Answers) -> Explanation {
         let mut deliveries = Deliveries::new();
         self.route(event, &mut deliveries);
+        let needs =
+            |deliveries: &Deliveries| -> Vec<LookupIndex> { deliveries.needs().map(|need| need.lookup).collect() };
+        let mut needed = Vec::new();
+        while needed != needs(&deliveries) {
+            needed = needs(&deliveries);
+            self.resume(event, answers, &mut deliveries);
+        }
+        let needs = deliveries.needs().map(|need| (self.lookup_id(need.lookup).to_owned(), shown_bytes(need.key)));
         let mut explanation = Explanation {
             event_type: Err(Unreadable::TypeMissing),
             type_origin: self.type_origin(event.topic()),
@@ -211,10 +238,12 @@ impl RouteTable {
             verdict: deliveries.verdict(),
             has_policy_of_tenant: false,
             undecided: deliveries.undecided().map(|route| self.route_id(route).to_owned()),
+            needs: needs.collect(),
         };
         let mut memory = Memory::default();
-        memory.begin(self.readers);
-        let read = self.with_facts(event, &mut memory, |facts, work| {
+        memory.begin(self.readers, self.lookups.rows.len());
+        memory.buffers.inquiry.take_in_all(&self.lookups, &self.fields, answers);
+        let read = self.with_facts(event, answers, &mut memory, |facts, work| {
             explanation.event_type = Ok(shown_bytes(facts.event_type));
             let tenant = facts.tenant.value(&self.texts, facts.event);
             let slot = self.slot_of_tenant(tenant);
@@ -250,7 +279,7 @@ impl RouteTable {
     }
 
     fn explain_routes(&self, facts: &Facts<'_>, slot: Option<u32>, mut work: Work<'_>) -> Vec<RouteExplanation> {
-        let evaluation = Evaluation { conditions: &self.conditions, fields: &self.fields, texts: &self.texts, facts };
+        let evaluation = self.evaluation(facts);
         let slots: Vec<u32> = std::iter::once(0).chain(slot).collect();
         let explain = |Filed { route, slot, types }: Filed| {
             let row = self.routes.get(route.get())?;
@@ -263,6 +292,7 @@ impl RouteTable {
                     match cause.truth {
                         Truth::True => Outcome::Matched,
                         Truth::False => Outcome::NoMatch(cause),
+                        Truth::Pending(_) => Outcome::Waiting(cause),
                         Truth::Absent => Outcome::Absent { cause, dead_letter: row.dead_letter_if_absent },
                     }
                 }

@@ -255,6 +255,10 @@ impl Cause {
         };
         match &self.because {
             Because::Value { place, actual } => write!(f, ": {place} {actual}"),
+            Because::Lookup { lookup, key: Some(key), .. } => {
+                write!(f, ": has to be looked up, in {lookup} under {key}")
+            }
+            Because::Lookup { lookup, key: None, .. } => write!(f, ": lookup {lookup} has failed"),
             Because::Parts { parts, more } => {
                 f.write_str(if parts.len() + more > 1 { ": each of" } else { ":" })?;
                 for part in parts {
@@ -319,6 +323,9 @@ impl Display for Explanation {
             }
             (None, _) => {}
         }
+        for (lookup, key) in &self.needs {
+            write!(f, "\nwhere else it goes depends on lookup {lookup} of {key}")?;
+        }
         let mut others: Vec<(&str, &RouteTypes)> = Vec::new();
         for route in &self.routes {
             match &route.outcome {
@@ -355,6 +362,10 @@ impl RouteExplanation {
             }
             Outcome::NoMatch(cause) => {
                 write!(f, "\n- {id}: ")?;
+                cause.lines(f, 1)
+            }
+            Outcome::Waiting(cause) => {
+                write!(f, "\n? {id}: ")?;
                 cause.lines(f, 1)
             }
             Outcome::Absent { cause, dead_letter } => {

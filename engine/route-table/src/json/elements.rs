@@ -2,7 +2,7 @@
 
 use super::kernel::{Job, Kernel, Level};
 use super::scan::{Scan, ScanState};
-use super::value::{Found, Kind, is_space, plain_value};
+use super::value::{Found, Kind, is_space, plain_value, trim};
 use std::sync::LazyLock;
 
 /// What functions without a reader run at.
@@ -109,6 +109,28 @@ fn next<K: Kernel>(scan: &mut Scan<'_, K>, at: &mut At) -> Option<Found> {
             return found;
         }
         before = mark;
+    }
+}
+
+/// The one value that `bytes` are, with white space around it. Of an object or array only the bracket that it begins with is looked at;
+/// [`validate`](super::validate()) is for those who want to know the rest.
+pub fn value(bytes: &[u8]) -> Option<Found> {
+    level().run(Value(bytes))
+}
+
+struct Value<'a>(&'a [u8]);
+
+impl Job for Value<'_> {
+    type Output = Option<Found>;
+
+    #[inline(always)]
+    fn run<K: Kernel>(self, kernel: K) -> Option<Found> {
+        let (start, end) = trim(self.0, 0, self.0.len());
+        match self.0.get(start)? {
+            b'{' => Some(Found::new(Kind::Object, start, end)),
+            b'[' => Some(Found::new(Kind::Array, start, end)),
+            _ => plain_value(kernel, self.0, start, end),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use elements::{Elements, elements, whole};
+pub use elements::{Elements, elements, value, whole};
 pub use plan::{PlanIndex, Plans, Wanted};
 pub use text::{BadEscape, unescape};
 pub use validate::{Malformed, validate};

@@ -9,6 +9,7 @@
 //! - A payload that is no object has no fields.
 //! - An array that goes through no names is a value of the type array; with `through_arrays` there are no such values.
 //! - A text that counts as a number (`text_as_number`) is no longer a text: to `types` and to literals it is a number.
+//! - A lookup whose answer is not known yet makes a predicate about it say whatever [`Record::guesses`] have, one after the other.
 //! - An IPv4 address that is written in IPv6, `::ffff:10.0.0.1`, is the IPv4 address; otherwise one is in no block of the other.
 
 #![allow(dead_code, reason = "each test crate that includes this file uses a part of it")]
@@ -20,15 +21,17 @@ mod share;
 
 use json::Json;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use veltrix_proto::v1::{
-    AnyElement, Condition, Conditions, Element, Field, Literal, OnMissing, OnOtherType, Predicate, Range, RecordPart,
-    ValueType, any_element, condition, literal, predicate, range,
+    AnyElement, Condition, Conditions, Element, Field, Literal, LookedUp, LookupKey, OnMissing, OnOtherType, Predicate,
+    Range, RecordPart, ValueType, any_element, condition, literal, lookup_key, predicate, range,
 };
 
 /// The value of a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Truth {
     False,
     True,
@@ -73,6 +76,29 @@ pub(crate) struct Record {
     pub(crate) timestamp_ms: Option<i64>,
     /// `None`: no payload, or one that is not JSON. All its fields are missing.
     pub(crate) payload: Option<Json>,
+    /// By the lookup's id.
+    pub(crate) answers: BTreeMap<String, Answer>,
+    pub(crate) guesses: RefCell<Guesses>,
+}
+
+/// What was looked up.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Found(Json),
+    /// There is no key, or nothing under it.
+    Missing,
+    /// It could not be found out.
+    Failed,
+    Unknown,
+}
+
+/// What predicates about unknown answers shall say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Guesses {
+    /// In the order of evaluation; beyond these, false.
+    pub(crate) truths: Vec<Truth>,
+    /// The lookups that were guessed at so far.
+    pub(crate) about: Vec<String>,
 }
 
 impl Record {
@@ -101,6 +127,22 @@ pub(crate) fn elements_of<'a>(any_element: &AnyElement, record: &'a Record, elem
 pub(crate) fn values_of(predicate: &Predicate, record: &Record, elements: &[&Json]) -> usize {
     let scope = Scope { record, elements: elements.to_vec() };
     scope.attribute(predicate.attribute.as_ref().expect("a predicate has an attribute")).len()
+}
+
+/// What a lookup is made by; `None`: there is no key, so that it is not made.
+pub(crate) fn key_of(key: &LookupKey, record: &Record) -> Option<Vec<u8>> {
+    let attribute = match key.attribute.clone().expect("a key has an attribute") {
+        lookup_key::Attribute::Header(name) => predicate::Attribute::Header(name),
+        lookup_key::Attribute::Part(part) => predicate::Attribute::Part(part),
+        lookup_key::Attribute::Field(field) => predicate::Attribute::Field(field),
+    };
+    // "An attribute whose text is the key; of a number in the payload the text that it is written as."
+    let key = match (Scope { record, elements: Vec::new() }).attribute(&attribute).into_iter().next()? {
+        Value::Text(text) => text.into_owned(),
+        Value::Number(number) => number.into_owned().into_bytes(),
+        _ => return None,
+    };
+    (key.len() <= 1_024).then_some(key)
 }
 
 /// One value that an attribute has.
@@ -205,7 +247,25 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// "An answer that was not found is missing [...]. One that could not be had is absent to every predicate about it."
+    fn without_answer(&self, LookedUp { lookup, .. }: &LookedUp) -> Option<Truth> {
+        match self.record.answers.get(lookup).expect("a lookup of the map") {
+            Answer::Found(_) | Answer::Missing => None,
+            Answer::Failed => Some(Truth::Absent),
+            Answer::Unknown => {
+                let mut guesses = self.record.guesses.borrow_mut();
+                guesses.about.push(lookup.clone());
+                Some(guesses.truths.get(guesses.about.len() - 1).copied().unwrap_or(Truth::False))
+            }
+        }
+    }
+
     fn predicate(&self, predicate: &Predicate) -> Truth {
+        if let Some(predicate::Attribute::Lookup(place)) = &predicate.attribute
+            && let Some(truth) = self.without_answer(place)
+        {
+            return truth;
+        }
         let values = self.attribute(predicate.attribute.as_ref().expect("a predicate has an attribute"));
         let test = predicate.test.as_ref().expect("a predicate has a test");
         // "True: the attribute is there, even if it is empty or null. False: it is not there."
@@ -251,6 +311,10 @@ impl<'a> Scope<'a> {
             }
             predicate::Attribute::Field(field) => self.field(field).into_iter().map(Value::of).collect(),
             predicate::Attribute::Element(element) => self.element(element).into_iter().map(Value::of).collect(),
+            predicate::Attribute::Lookup(LookedUp { lookup, names }) => match &self.record.answers[lookup] {
+                Answer::Found(answer) => places(answer, names, false, false).into_iter().map(Value::of).collect(),
+                _ => vec![],
+            },
         }
     }
 

@@ -1,12 +1,13 @@
 //! Maps and events that meet often enough for every part of a condition to be true, false and absent.
 
-use super::OwnedEvent;
+use super::{Found, OwnedEvent, World};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use veltrix_proto::v1::{
     self, AnyElement, Cidrs, Condition, Conditions, Destination, Element, EventTypes, Exclusive, Field, KafkaTopic,
-    Literal, Literals, NoPayload, Null, Origin, Payload, Predicate, Range, Route, RouteMap, Share, Source, Tenant,
-    Unmatched, ValueTypes, any_element, condition, destination, literal, origin, payload, predicate, range, unmatched,
+    Literal, Literals, LookedUp, Lookup, LookupKey, NoPayload, Null, Origin, Payload, Predicate, Range, ReferenceTable,
+    Route, RouteMap, Share, Source, Tenant, Unmatched, ValueTypes, any_element, condition, destination, literal,
+    lookup, lookup_key, origin, payload, predicate, range, reference_table, unmatched,
 };
 
 /// Few words, so that conditions and events meet often; one is long enough to leave the index's entry.
@@ -141,15 +142,20 @@ fn element(depth: u32) -> impl Strategy<Value = Element> {
     )
 }
 
+fn looked_up() -> impl Strategy<Value = predicate::Attribute> {
+    (0..LOOKUPS, prop::collection::vec("[abc]", 0..3))
+        .prop_map(|(n, names)| predicate::Attribute::Lookup(LookedUp { lookup: format!("l{n}"), names }))
+}
+
 fn attribute(depth: u32) -> BoxedStrategy<predicate::Attribute> {
     let header = "[xyz]".prop_map(predicate::Attribute::Header);
     let part = (1..6i32).prop_map(predicate::Attribute::Part);
     let field = field().prop_map(predicate::Attribute::Field);
     match depth {
-        0 => prop_oneof![3 => header, 2 => part, 5 => field].boxed(),
+        0 => prop_oneof![3 => header, 2 => part, 5 => field, 2 => looked_up()].boxed(),
         _ => {
-            prop_oneof![1 => header, 1 => part, 2 => field, 8 => element(depth).prop_map(predicate::Attribute::Element)]
-                .boxed()
+            let element = element(depth).prop_map(predicate::Attribute::Element);
+            prop_oneof![1 => header, 1 => part, 2 => field, 8 => element, 1 => looked_up()].boxed()
         }
     }
 }
@@ -275,6 +281,7 @@ fn clauses() -> BoxedStrategy<Condition> {
         names().prop_map(move |names| predicate::Attribute::Field(through(names))),
         names().prop_map(|names| predicate::Attribute::Field(Field { names, through_arrays: false, dotted: false })),
         "[xyz]".prop_map(predicate::Attribute::Header),
+        looked_up(),
     ];
     // One value of which several things hold.
     let of_one_value = (names(), all(clause(place(vec![])).boxed()))
@@ -335,6 +342,38 @@ fn types() -> impl Strategy<Value = EventTypes> {
 }
 
 const DESTINATIONS: usize = 5;
+const LOOKUPS: usize = 3;
+
+fn lookups() -> impl Strategy<Value = Vec<Lookup>> {
+    let key = prop_oneof![
+        "[xyz]".prop_map(lookup_key::Attribute::Header),
+        (1..5i32).prop_map(lookup_key::Attribute::Part),
+        names().prop_map(|names| lookup_key::Attribute::Field(Field { names, ..Field::default() })),
+    ];
+    prop::collection::vec(key, LOOKUPS).prop_map(|keys| {
+        let lookup = |(n, key)| Lookup {
+            id: format!("l{n}"),
+            key: Some(LookupKey { attribute: Some(key) }),
+            source: Some(lookup::Source::Table(ReferenceTable {
+                origin: Some(reference_table::Origin::File("players.jsonl".to_owned())),
+            })),
+            cache: None,
+        };
+        keys.into_iter().enumerate().map(lookup).collect()
+    })
+}
+
+/// What the lookups of every generated map find.
+pub(crate) fn world() -> impl Strategy<Value = World> {
+    let bytes = prop_oneof![
+        8 => payload(),
+        1 => text().prop_map(|text| serde_json::to_string(&text).unwrap()),
+        1 => number().prop_map(|number| format!(" {number}\n")),
+        1 => prop::sample::select(&["null", "true", "[]", "{\"a\": 1", "{} {}"]).prop_map(str::to_owned),
+    ];
+    let found = prop_oneof![6 => bytes.prop_map(Found::Bytes), 1 => Just(Found::Nothing), 1 => Just(Found::Failure)];
+    prop::collection::vec(prop::collection::vec(found, 1..6), LOOKUPS).prop_map(World)
+}
 
 fn route() -> impl Strategy<Value = Route> {
     let to = prop::collection::vec((0..DESTINATIONS).prop_map(|n| format!("d{n}")), 1..4);
@@ -360,6 +399,35 @@ fn exclusive() -> impl Strategy<Value = Option<Exclusive>> {
         continues,
         default,
     }))
+}
+
+/// Maps that look nothing up.
+pub(crate) fn plain_route_map() -> impl Strategy<Value = RouteMap> {
+    route_map().prop_map(without_lookups)
+}
+
+/// A map that looks nothing up where the given one does.
+pub(crate) fn without_lookups(mut map: RouteMap) -> RouteMap {
+    map.lookups.clear();
+    let all = map.routes.iter_mut().chain(map.tenants.iter_mut().flat_map(|tenant| &mut tenant.routes));
+    all.filter_map(|route| route.when.as_mut()).for_each(look_nothing_up);
+    map
+}
+
+fn look_nothing_up(condition: &mut Condition) {
+    match &mut condition.kind {
+        Some(condition::Kind::Predicate(predicate)) => {
+            if let Some(attribute @ predicate::Attribute::Lookup(_)) = &mut predicate.attribute {
+                *attribute = predicate::Attribute::Header("x".to_owned());
+            }
+        }
+        Some(condition::Kind::All(parts) | condition::Kind::Any(parts)) => {
+            parts.conditions.iter_mut().for_each(look_nothing_up);
+        }
+        Some(condition::Kind::Not(part)) => look_nothing_up(part),
+        Some(condition::Kind::AnyElement(any)) => any.condition.as_deref_mut().into_iter().for_each(look_nothing_up),
+        _ => {}
+    }
 }
 
 /// Leaves each group of a slot one default, which has neither a priority nor `continues`.
@@ -418,8 +486,8 @@ pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
     });
     let tenant = (prop::collection::vec(route(), 0..4), unmatched(), prop::bool::weighted(0.3));
     let tenants = prop::collection::btree_map(word(), tenant, 0..4);
-    (sources, prop::collection::vec(route(), 1..8), tenants, unmatched()).prop_map(
-        |(sources, routes, tenants, unmatched)| {
+    (sources, prop::collection::vec(route(), 1..8), tenants, unmatched(), lookups()).prop_map(
+        |(sources, routes, tenants, unmatched, lookups)| {
             let destination = |n| Destination {
                 id: format!("d{n}"),
                 kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}") })),
@@ -439,6 +507,7 @@ pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
                 routes,
                 tenants: tenants.into_iter().map(tenant).collect(),
                 unmatched,
+                lookups,
                 ..RouteMap::default()
             };
             let all = map.routes.iter_mut().chain(map.tenants.iter_mut().flat_map(|tenant| &mut tenant.routes));

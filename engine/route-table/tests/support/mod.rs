@@ -8,14 +8,19 @@
 #[path = "evaluate.rs"]
 pub(crate) mod evaluate;
 mod generate;
+mod lookups;
 
 use evaluate::json::Json;
-use evaluate::{Given, evaluate as truth_of};
+use evaluate::{Answer, Given, evaluate as truth_of, key_of};
 pub(crate) use evaluate::{Record, Truth};
 #[allow(unused_imports, reason = "likewise")]
-pub(crate) use generate::{event, make_defaults_right, many_routes, route_map};
+pub(crate) use generate::{
+    event, make_defaults_right, many_routes, plain_route_map, route_map, without_lookups, world,
+};
+pub(crate) use lookups::{Found, World};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use veltrix_proto::v1::{Origin, RecordPart, Route, RouteMap, Validation, origin, payload, unmatched};
+use veltrix_proto::v1::{Origin, RecordPart, Route, RouteMap, Tenant, Validation, origin, payload, unmatched};
 use veltrix_route_table::{Event, Value};
 
 /// An event that owns what it has.
@@ -92,43 +97,20 @@ pub(crate) fn is_asked(decided: &[(&Route, Truth)], at: usize) -> bool {
     !decided.iter().enumerate().any(keeps)
 }
 
-pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent) -> Expected {
-    let Some((record, truths)) = truths(map, event) else { return Expected::Unreadable };
-    let mut deliveries: BTreeMap<String, Option<String>> = BTreeMap::new();
-    let mut undecided = None;
-    let (of_all, of_tenant) = truths.split_at(map.routes.len());
-    for met in [of_all, of_tenant] {
-        let decided: Vec<(&Route, Truth)> = met.iter().filter_map(|(route, truth)| Some((*route, (*truth)?))).collect();
-        for at in (0..decided.len()).filter(|at| is_asked(&decided, *at)) {
-            let (route, truth) = decided[at];
-            match truth {
-                Truth::True => route.to.iter().for_each(|to| {
-                    deliveries.entry(to.clone()).or_insert(Some(route.id.clone()));
-                }),
-                Truth::Absent if route.on_absent == 2 => undecided = undecided.or(Some(route.id.clone())),
-                Truth::False | Truth::Absent => {}
-            }
-        }
-    }
-    if !deliveries.is_empty() || undecided.is_some() {
-        return Expected::Routed { deliveries, undecided };
-    }
-    // "Unset: what the map says."
-    let own = map.tenants.iter().find(|own| record.tenant == Given::Bytes(own.id.clone().into_bytes()));
-    let unmatched = own.and_then(|tenant| tenant.unmatched.clone()).or(map.unmatched.clone());
-    let policy = unmatched.and_then(|unmatched| unmatched.policy);
-    if let Some(unmatched::Policy::Destination(id)) = &policy {
-        deliveries.insert(id.clone(), None);
-    }
-    Expected::Unmatched { deliveries, dead_letter: matches!(policy, Some(unmatched::Policy::DeadLetter(_))) }
+/// An event as a map reads it.
+pub(crate) struct Read<'m> {
+    /// All its lookups are unknown, but for those without a key.
+    pub(crate) record: Record,
+    /// The tenant that it is of, if the map names it.
+    own: Option<&'m Tenant>,
+    /// The routes that are about its type, in the order of the map: those for every tenant, then its tenant's own.
+    pub(crate) routes: Vec<Vec<&'m Route>>,
+    /// By the lookup's place in the map.
+    pub(crate) keys: Vec<Option<Vec<u8>>>,
 }
 
-/// A route that an event meets, and what it says of it.
-pub(crate) type Met<'m> = (&'m Route, Option<Truth>);
-
-/// What each route for the event's tenant says of it, those for all tenants first, and the event as conditions see it. `None` of a route: it is
-/// about other types, or disabled; `None` of all: the event can't be read.
-pub(crate) fn truths<'m>(map: &'m RouteMap, event: &OwnedEvent) -> Option<(Record, Vec<Met<'m>>)> {
+/// `None`: the event's type can't be told.
+pub(crate) fn read<'m>(map: &'m RouteMap, event: &OwnedEvent) -> Option<Read<'m>> {
     let source = map.sources.iter().find(|source| source.topic == event.topic);
     let kind = source.and_then(|source| source.payload.as_ref()).and_then(|payload| payload.kind.as_ref());
     let json = event.payload.as_deref().map(Json::read);
@@ -161,7 +143,7 @@ pub(crate) fn truths<'m>(map: &'m RouteMap, event: &OwnedEvent) -> Option<(Recor
     };
     let tenant = find(source.and_then(|source| source.tenant.as_ref()), "ce_tenant");
     let own = map.tenants.iter().find(|own| tenant == Value::Bytes(own.id.as_bytes()));
-    let record = Record {
+    let mut record = Record {
         headers: event.headers.clone(),
         key: event.key().into(),
         topic: Given::Bytes(event.topic.clone().into_bytes()),
@@ -169,17 +151,73 @@ pub(crate) fn truths<'m>(map: &'m RouteMap, event: &OwnedEvent) -> Option<(Recor
         tenant: tenant.into(),
         timestamp_ms: event.timestamp,
         payload: payload.clone().filter(|payload| matches!(payload, Json::Object(_))),
+        answers: BTreeMap::new(),
+        guesses: RefCell::default(),
     };
-    let truth = |route: &Route| {
+    // "Switched off: no event meets the route."
+    let is_met = |route: &&Route| {
         let types = route.types.clone().unwrap_or_default();
-        let about = types.any
+        let is_about = types.any
             || types.exact.iter().any(|exact| exact.as_bytes() == event_type)
             || types.prefixes.iter().any(|prefix| event_type.starts_with(prefix.as_bytes()));
-        // "Switched off: no event meets the route."
-        let is_met = about && !route.disabled;
+        is_about && !route.disabled
+    };
+    let slots = [Some(&map.routes), own.map(|tenant| &tenant.routes)];
+    let routes = slots.into_iter().flatten().map(|routes| routes.iter().filter(is_met).collect()).collect();
+    let keys: Vec<_> = map.lookups.iter().map(|lookup| key_of(lookup.key.as_ref().unwrap(), &record)).collect();
+    for (lookup, key) in map.lookups.iter().zip(&keys) {
+        let answer = if key.is_some() { Answer::Unknown } else { Answer::Missing };
+        record.answers.insert(lookup.id.clone(), answer);
+    }
+    Some(Read { record, own, routes, keys })
+}
+
+/// What becomes of an event when all is known that can be looked up.
+pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent, world: &World) -> Expected {
+    let Some(mut read) = read(map, event) else { return Expected::Unreadable };
+    (0..map.lookups.len()).for_each(|lookup| read.look_up(map, world, lookup));
+    let Read { record, own, routes, .. } = &read;
+    let mut deliveries: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut undecided = None;
+    for met in routes {
+        let truth = |route: &Route| route.when.as_ref().map_or(Truth::True, |when| truth_of(when, record));
+        let decided: Vec<(&Route, Truth)> = met.iter().map(|route| (*route, truth(route))).collect();
+        for at in (0..decided.len()).filter(|at| is_asked(&decided, *at)) {
+            let (route, truth) = decided[at];
+            match truth {
+                Truth::True => route.to.iter().for_each(|to| {
+                    deliveries.entry(to.clone()).or_insert(Some(route.id.clone()));
+                }),
+                Truth::False => {}
+                Truth::Absent if route.on_absent == 2 => undecided = undecided.or(Some(route.id.clone())),
+                Truth::Absent => {}
+            }
+        }
+    }
+    if !deliveries.is_empty() || undecided.is_some() {
+        return Expected::Routed { deliveries, undecided };
+    }
+    // "Unset: what the map says."
+    let unmatched = own.and_then(|tenant| tenant.unmatched.clone()).or(map.unmatched.clone());
+    let policy = unmatched.and_then(|unmatched| unmatched.policy);
+    if let Some(unmatched::Policy::Destination(id)) = &policy {
+        deliveries.insert(id.clone(), None);
+    }
+    Expected::Unmatched { deliveries, dead_letter: matches!(policy, Some(unmatched::Policy::DeadLetter(_))) }
+}
+
+/// A route that an event meets, and what it says of it.
+pub(crate) type Met<'m> = (&'m Route, Option<Truth>);
+
+/// What each route for the event's tenant says of it, those for all tenants first, and the event as conditions see it. `None` of a route: it is
+/// about other types, or disabled; `None` of all: the event can't be read. Of a map without lookups.
+pub(crate) fn truths<'m>(map: &'m RouteMap, event: &OwnedEvent) -> Option<(Record, Vec<Met<'m>>)> {
+    let Read { record, own, routes, .. } = read(map, event)?;
+    let truth = |route: &'m Route| {
+        let is_met = routes.iter().flatten().any(|met| std::ptr::eq(*met, route));
         is_met.then(|| route.when.as_ref().map_or(Truth::True, |when| truth_of(when, &record)))
     };
-    let routes = map.routes.iter().chain(own.into_iter().flat_map(|tenant| &tenant.routes));
-    let truths = routes.map(|route| (route, truth(route))).collect();
+    let all = map.routes.iter().chain(own.into_iter().flat_map(|tenant| &tenant.routes));
+    let truths = all.map(|route| (route, truth(route))).collect();
     Some((record, truths))
 }

@@ -103,7 +103,9 @@ impl Clauses {
     fn part(&mut self, table: &mut RouteTable, fields: &mut Interned, part: u32, careful: bool) -> Left {
         let conditions = &table.conditions;
         let Some(node) = conditions.node(part) else { return Left::Nothing };
-        let itself = |attribute| (!matches!(attribute, Attribute::Element(_))).then_some((attribute, None));
+        // What is looked up is left to the tree, so that an answer is asked for only if all else lets the event pass.
+        let is_at_hand = |attribute| !matches!(attribute, Attribute::Element(_) | Attribute::Lookup(_));
+        let itself = |attribute| is_at_hand(attribute).then_some((attribute, None));
         let is_said = match node.kind {
             NodeKind::Not => self.alternatives(conditions, part + 1, part, careful, true, itself),
             NodeKind::AnyElement(index) => match conditions.any_elements.get(index as usize).copied() {
