@@ -83,6 +83,7 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lookups::Sources;
     use crate::snapshot::Snapshot;
     use veltrix_route_table::{Compiler, RouteMapVersion};
 
@@ -115,7 +116,8 @@ mod tests {
             let admin = admin(has_control_plane);
             admin.status.set_start(Start::AsksControlPlane);
             let table = Compiler::new().compile(crate::EMBEDDED_ROUTES).unwrap();
-            admin.published.publish(Snapshot { version: RouteMapVersion::EMBEDDED, sha256: [0; 32], table });
+            let version = RouteMapVersion::EMBEDDED;
+            admin.published.publish(Snapshot { version, sha256: [0; 32], table, lookups: Sources::default() });
             let Readiness { blocking, notes } = Readiness::of(&admin);
             assert!(blocking.len() == 1 && blocking[0].starts_with("no partitions"), "{blocking:?}");
             assert_eq!(notes.len(), usize::from(has_control_plane), "{notes:?}");

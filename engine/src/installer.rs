@@ -1,11 +1,12 @@
 //! The engine's side of a route change: prepare, commit, abort. The slow path's only owner of tables that are not in force.
 //!
 //! *Prepare* checks the bytes, compiles them into memory that came back from the table before the last, and asks Kafka whether every
-//! topic is there; nothing of it touches an event. *Commit* writes the map to disk and publishes the table, waits until no router
+//! topic is there, and reads the reference tables of lookups; nothing of it touches an event. *Commit* writes the map to disk and publishes the table, waits until no router
 //! uses the one before it, and takes that one's memory back. Everything here blocks; it runs on a blocking thread.
 
 use crate::kafka::{Cluster, KafkaSettings};
 use crate::last_known_good::{LastKnownGood, StoredMap};
+use crate::lookups::{Preparer, Sources, Unusable};
 use crate::metrics::Metrics;
 use crate::snapshot::{Published, Snapshot};
 use bytes::Bytes;
@@ -18,6 +19,10 @@ use veltrix_route_table::{Compiler, Refused, RouteMapVersion, RouteTable};
 
 /// How long Kafka may take to say which topics it has.
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long reference tables may take to be read on top of that. It goes on after that, so that the same map can be tried again.
+const LOOKUPS_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// The same for a map that was in force before the engine was started anew, which nobody waits for.
+const LOOKUPS_AT_START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long routers may take to leave the old table. A router looks for a new one in each of its rounds, also while it waits for
 /// deliveries of partitions that it gives up, and a router that stops takes no part any more. So more than a second means that it waits
 /// for a broker's answer while partitions change hands, which can take longer than is waited for here.
@@ -43,8 +48,8 @@ pub(crate) enum PrepareError {
         "destination `{destination}` names topic `{topic}`, which this engine reads from (--source): what it delivers there it would route again, for ever; name another topic, or take that source from the engine"
     )]
     Loop { index: usize, destination: String, topic: String },
-    #[error("lookup `{lookup}` can't be made: this engine makes none; remove it, and the conditions that ask for it")]
-    Lookup { index: usize, lookup: String },
+    #[error("lookup `{}` can't be made: {}", .0.lookup, .0.why)]
+    Lookup(Unusable),
     #[error("version 0 can't be prepared: it stands for the map that is compiled into the engine")]
     NoVersion,
     #[error("can't ask Kafka for the topics of the destinations: {0}")]
@@ -93,6 +98,7 @@ struct Prepared {
     sha256: [u8; 32],
     route_map: Bytes,
     table: RouteTable,
+    lookups: Sources,
 }
 
 pub(crate) struct Installer {
@@ -105,6 +111,7 @@ pub(crate) struct Installer {
     /// Tables that were replaced while a router that could not be waited for still used them.
     retired: Vec<Arc<Snapshot>>,
     cluster: Cluster,
+    preparer: Preparer,
     /// What the routers read from; no destination may be among them.
     sources: Vec<String>,
     last_known_good: Option<LastKnownGood>,
@@ -131,6 +138,7 @@ impl Installer {
             adopt_timeout: ADOPT_TIMEOUT,
             retired: Vec::new(),
             cluster: Cluster::new(kafka)?,
+            preparer: Preparer::default(),
             sources,
             last_known_good,
             metrics,
@@ -183,16 +191,26 @@ impl Installer {
             self.compiler.recycle(table);
             return Err(errors);
         }
-        self.prepared = Some(Prepared { version, sha256, route_map, table });
+        let in_force = self.lookups_in_force();
+        let (lookups, unusable) = self.preparer.prepare(&table, &in_force, Instant::now() + LOOKUPS_TIMEOUT);
+        if !unusable.is_empty() {
+            self.compiler.recycle(table);
+            return Err(unusable.into_iter().map(PrepareError::Lookup).collect());
+        }
+        self.prepared = Some(Prepared { version, sha256, route_map, table, lookups });
         Ok(())
+    }
+
+    fn lookups_in_force(&self) -> Sources {
+        self.published.current().map(|current| current.lookups.clone()).unwrap_or_default()
     }
 
     /// Asks Kafka for the topics that the table in force does not have. Those that it has are delivered to already, and need no
     /// answer: so a map without new ones can be put in force while Kafka is away.
     fn check_topics(&self, table: &RouteTable) -> Result<(), Vec<PrepareError>> {
-        let unusable: Vec<PrepareError> = self.unusable(table).collect();
-        if !unusable.is_empty() {
-            return Err(unusable);
+        let loops: Vec<PrepareError> = self.loops(table).collect();
+        if !loops.is_empty() {
+            return Err(loops);
         }
         let in_force = self.published.current();
         let known: HashSet<&str> =
@@ -205,13 +223,10 @@ impl Installer {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    /// What this engine can't do, whatever Kafka has: destinations that are its sources, and lookups. A table that has lookups leaves
-    /// events waiting for answers, and no router gives any.
-    fn unusable(&self, table: &RouteTable) -> impl Iterator<Item = PrepareError> {
-        let loops = destinations_of(table, |topic| self.sources.iter().any(|source| source == topic))
-            .map(|(index, destination, topic)| PrepareError::Loop { index, destination, topic });
-        let lookups = table.lookups().enumerate();
-        loops.chain(lookups.map(|(index, lookup)| PrepareError::Lookup { index, lookup: lookup.id.to_owned() }))
+    /// Destinations that are this engine's sources.
+    fn loops(&self, table: &RouteTable) -> impl Iterator<Item = PrepareError> {
+        destinations_of(table, |topic| self.sources.iter().any(|source| source == topic))
+            .map(|(index, destination, topic)| PrepareError::Loop { index, destination, topic })
     }
 
     /// The topics among `topics` that the cluster does not have.
@@ -261,7 +276,8 @@ impl Installer {
             }
         }
         let sha256 = prepared.sha256;
-        let (generation, adopted) = self.publish(Snapshot { version: offered, sha256, table: prepared.table });
+        let (generation, adopted) =
+            self.publish(Snapshot { version: offered, sha256, table: prepared.table, lookups: prepared.lookups });
         // Also when one before is late: who has adopted this one has left that.
         self.late = (!adopted).then_some(Late { version, sha256, generation, began });
         self.metrics.route_map_updates.with_label_values(&["committed"]).inc();
@@ -281,17 +297,25 @@ impl Installer {
     }
 
     /// Puts a map in force that needs no agreement: the last known good one, or the one in the binary. Topics are not asked for: they
-    /// were there when the map was committed, and if one is gone, its events become dead letters while the others go on. The sources
-    /// can be others than they were then.
+    /// were there when the map was committed, and if one is gone, its events become dead letters while the others go on; lookups that
+    /// can't be made fail in the same way. The sources can be others than they were then.
     pub(crate) fn begin_with(&mut self, version: RouteMapVersion, route_map: &[u8]) -> Result<(), PrepareError> {
         let sha256 = Sha256::digest(route_map).into();
         let table = self.compiler.compile(route_map).map_err(PrepareError::Refused)?;
-        let unusable = self.unusable(&table).next();
-        if let Some(error) = unusable {
+        let made_loop = self.loops(&table).next();
+        if let Some(error) = made_loop {
             self.compiler.recycle(table);
             return Err(error);
         }
-        self.publish(Snapshot { version, sha256, table });
+        let in_force = self.lookups_in_force();
+        let (lookups, unusable) = self.preparer.prepare(&table, &in_force, Instant::now() + LOOKUPS_AT_START_TIMEOUT);
+        for Unusable { lookup, why, .. } in unusable {
+            tracing::error!(
+                lookup,
+                "a lookup of the map can't be made; until it can, events that need it find that it has failed: {why}"
+            );
+        }
+        self.publish(Snapshot { version, sha256, table, lookups });
         Ok(())
     }
 

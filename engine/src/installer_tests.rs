@@ -151,24 +151,69 @@ fn a_destination_that_is_a_source_is_refused_by_name() {
     assert!(matches!(on_disk, PrepareError::Loop { .. }), "{on_disk}");
 }
 
-#[test]
-fn a_lookup_is_refused_by_name_since_no_router_makes_any() {
-    let mut installer = without_kafka();
+/// A map whose players are looked up in a file.
+fn map_with_players(file: &std::path::Path) -> Bytes {
     let mut map = RouteMap::decode(map(&["a"])).unwrap();
     map.lookups.push(Lookup {
         id: "player".to_owned(),
         key: Some(LookupKey { attribute: Some(lookup_key::Attribute::Header("player".to_owned())) }),
         source: Some(lookup::Source::Table(ReferenceTable {
-            origin: Some(reference_table::Origin::File("players.jsonl".to_owned())),
+            origin: Some(reference_table::Origin::File(file.display().to_string())),
         })),
         cache: None,
     });
-    let map = Bytes::from(map.encode_to_vec());
-    let errors = prepare(&mut installer, 1, &map).unwrap_err();
-    assert!(matches!(errors.as_slice(), [PrepareError::Lookup { index: 0, .. }]), "{errors:?}");
-    assert!(errors[0].to_string().starts_with("lookup `player` can't be made"), "{}", errors[0]);
-    let on_disk = installer.begin_with(version(1), &map).unwrap_err();
-    assert!(matches!(on_disk, PrepareError::Lookup { .. }), "{on_disk}");
+    map.encode_to_vec().into()
+}
+
+#[test]
+fn a_lookup_that_can_not_be_made_is_refused_by_name_and_one_of_a_map_on_disk_fails_until_it_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("players.jsonl");
+    let map = map_with_players(&file);
+    let mut installer = without_kafka();
+    installer.begin_with(version(1), &map).unwrap();
+    let in_force = installer.published.current().unwrap();
+    let mut view = in_force.lookups.iter().next().unwrap().view();
+    assert!(view.get(b"p7").unwrap_err().contains("can't read"));
+
+    let errors = prepare(&mut installer, 2, &map).unwrap_err();
+    assert!(matches!(errors.as_slice(), [PrepareError::Lookup(Unusable { index: 0, .. })]), "{errors:?}");
+    assert!(errors[0].to_string().starts_with("lookup `player` can't be made: can't read"), "{}", errors[0]);
+
+    std::fs::write(&file, "{\"key\": \"p7\", \"value\": 1}").unwrap();
+    prepare(&mut installer, 2, &map).unwrap();
+    installer.commit(2, &Sha256::digest(&map)).unwrap();
+    // The one that was in force sees the file, too, in its own time.
+    let patience = Instant::now() + Duration::from_secs(60);
+    while view.get(b"p7") != Ok(Some(b"1")) && Instant::now() < patience {
+        std::thread::yield_now();
+        view.refresh();
+    }
+    assert_eq!(view.get(b"p7"), Ok(Some(&b"1"[..])));
+}
+
+#[test]
+fn a_lookup_that_is_declared_as_before_keeps_its_source_and_one_that_is_not_gets_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, value: u32| {
+        let file = directory.path().join(name);
+        std::fs::write(&file, format!("{{\"key\": \"p7\", \"value\": {value}}}")).unwrap();
+        file
+    };
+    let (one, other) = (file("one", 1), file("other", 2));
+    let mut installer = without_kafka();
+    let sources = |installer: &Installer| installer.published.current().unwrap().lookups.clone();
+    installer.begin_with(version(1), &map_with_players(&one)).unwrap();
+    let first = sources(&installer);
+    for (version, file, is_kept) in [(2, &one, true), (3, &other, false)] {
+        let map = map_with_players(file);
+        prepare(&mut installer, version, &map).unwrap();
+        installer.commit(version, &Sha256::digest(&map)).unwrap();
+        let now = sources(&installer);
+        assert_eq!(Arc::ptr_eq(first.iter().next().unwrap(), now.iter().next().unwrap()), is_kept);
+        let expected = if is_kept { &b"1"[..] } else { b"2" };
+        assert_eq!(now.iter().next().unwrap().view().get(b"p7"), Ok(Some(expected)));
+    }
 }
 
 #[test]
@@ -183,5 +228,5 @@ fn version_0_is_neither_prepared_nor_committed() {
 #[test]
 fn a_prepare_behind_a_slow_commit_is_answered_before_the_control_plane_gives_the_engine_up() {
     let given = veltrix_control_plane::Config::default().prepare_timeout;
-    assert!(ADOPT_TIMEOUT + TOPICS_TIMEOUT < given, "{given:?}");
+    assert!(ADOPT_TIMEOUT + TOPICS_TIMEOUT + LOOKUPS_TIMEOUT < given, "{given:?}");
 }

@@ -3,7 +3,8 @@
 //! [`Engine::start`] puts it together and [`Engine::run_until`] sees it to its end. The parts, along an event's way: [`router`] polls,
 //! routes and sends; [`kafka`] is the client below it; [`offsets`] says what may be committed; [`dead_letter`] takes what can't be
 //! delivered. Along a route change's way: [`route_updates`] talks to the control plane, [`installer`] prepares and commits,
-//! [`last_known_good`] is what a restart begins with, [`snapshot`] is the one seam between the two.
+//! [`lookups`] is where conditions find what events don't carry, [`last_known_good`] is what a restart begins with, [`snapshot`] is the
+//! one seam between the two.
 //!
 //! **Start.** The engine takes its first map from the control plane, or from its last known good one if there is no answer in time, or,
 //! without a control plane, from the binary. Until it has one it joins no group and takes no partition.
@@ -27,6 +28,7 @@ pub mod kafka;
 #[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod last_known_good;
 pub mod logging;
+mod lookups;
 mod metrics;
 mod offsets;
 #[cfg_attr(not(test), deny(clippy::indexing_slicing))]

@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) deliveries_acknowledged: IntCounter,
     pub(crate) deliveries_sent_alone: IntCounterVec,
     pub(crate) dead_letters: IntCounterVec,
+    pub(crate) lookups: IntCounterVec,
     pub(crate) events_in_flight: IntGaugeVec,
     pub(crate) partitions: IntGaugeVec,
     pub(crate) lag: IntGaugeVec,
@@ -69,6 +70,10 @@ impl Metrics {
                 "topic",
             )?,
             dead_letters: make.counters("dead_letters_total", "Dead letters that were sent, by cause", "cause")?,
+            lookups: make.register(IntCounterVec::new(
+                Opts::new("lookups_total", "Lookups that events needed, by what came of them"),
+                &["lookup", "result"],
+            )?)?,
             events_in_flight: make.gauges(
                 "events_in_flight",
                 "Events with a delivery under way, or that wait for one before them",

@@ -4,6 +4,7 @@
 //! growing and random pauses, and routing goes on all the while: nothing here is on an event's way.
 
 use crate::installer::{Installer, PrepareError};
+use crate::lookups::Unusable;
 use crate::metrics::Metrics;
 use crate::snapshot::Published;
 use crate::status::Status;
@@ -226,7 +227,7 @@ fn reasons_of(error: PrepareError) -> Vec<RefusedField> {
         PrepareError::MissingTopic { index, .. } | PrepareError::Loop { index, .. } => {
             vec![RefusedField { path: format!("destinations[{index}].kafka.topic"), message: error.to_string() }]
         }
-        PrepareError::Lookup { index, .. } => {
+        PrepareError::Lookup(Unusable { index, .. }) => {
             vec![RefusedField { path: format!("lookups[{index}]"), message: error.to_string() }]
         }
         error => vec![RefusedField { path: String::new(), message: error.to_string() }],

@@ -5,6 +5,7 @@
 //! still uses which table stays provable: every router says which generation it has adopted, and a table is taken apart only when
 //! nobody else holds it.
 
+use crate::lookups::Sources;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,8 @@ pub struct Snapshot {
     pub sha256: [u8; 32],
     /// Who gets what.
     pub table: RouteTable,
+    /// Where its lookups are made.
+    pub(crate) lookups: Sources,
 }
 
 /// Where snapshots are published and read.
@@ -162,6 +165,7 @@ mod tests {
             version: RouteMapVersion::from_wire(version).unwrap(),
             sha256: [version as u8; 32],
             table: Compiler::new().compile(crate::EMBEDDED_ROUTES).unwrap(),
+            lookups: Sources::default(),
         }
     }
 

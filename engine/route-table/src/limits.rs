@@ -73,6 +73,8 @@ limits! {
     LOOKUP_CACHE_MS = "lookup_cache_ms", 24 * 60 * 60 * 1_000, "milliseconds for which an answer is remembered";
     LOOKUP_KEY_BYTES = "lookup_key_bytes", 1_024, "bytes of a key; under a longer one nothing is looked up";
     LOOKUP_ANSWER_BYTES = "lookup_answer_bytes", 1 << 20, "bytes of an answer; a longer one has failed";
+    LOOKUP_TABLE_ENTRIES = "lookup_table_entries", 4_000_000, "entries of one reference table";
+    LOOKUP_TABLE_BYTES = "lookup_table_bytes", 1 << 30, "bytes of memory that one reference table takes";
 }
 
 /// What one map uses of the limits that are counted over a whole map.

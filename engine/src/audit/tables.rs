@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use veltrix_route_table::{Deliveries, Event, RouteTable, Unmatched, Verdict};
+use veltrix_route_table::{Answers, Deliveries, Event, RouteTable, Unmatched, Verdict};
 
 /// Which tables there were. Asked by the audit's thread, while others publish tables.
 pub trait Tables {
@@ -11,6 +11,12 @@ pub trait Tables {
 
     /// The newest version that an engine can be routing by.
     fn newest(&self) -> u64;
+
+    /// What a lookup of this id finds under `key`; `None`: nothing. It has to be the same throughout an audit, and an answer that the
+    /// engine does not get in time passes for a fault of it.
+    fn look_up(&self, _lookup: &str, _key: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 impl<T: Tables + ?Sized> Tables for Arc<T> {
@@ -20,6 +26,10 @@ impl<T: Tables + ?Sized> Tables for Arc<T> {
 
     fn newest(&self) -> u64 {
         (**self).newest()
+    }
+
+    fn look_up(&self, lookup: &str, key: &[u8]) -> Option<Vec<u8>> {
+        (**self).look_up(lookup, key)
     }
 }
 
@@ -51,6 +61,7 @@ pub(super) struct Cache<T> {
     dead_letters: Option<usize>,
     known: VecDeque<Known>,
     deliveries: Deliveries,
+    answers: Answers,
 }
 
 impl<T: Tables> Cache<T> {
@@ -58,7 +69,8 @@ impl<T: Tables> Cache<T> {
     const KNOWN_MAX: usize = 64;
 
     pub(super) fn new(tables: T, topics: Vec<String>, dead_letters: Option<usize>) -> Cache<T> {
-        Cache { tables, topics, dead_letters, known: VecDeque::new(), deliveries: Deliveries::new() }
+        let (deliveries, answers) = (Deliveries::new(), Answers::new());
+        Cache { tables, topics, dead_letters, known: VecDeque::new(), deliveries, answers }
     }
 
     pub(super) fn topics(&self) -> &[String] {
@@ -74,6 +86,17 @@ impl<T: Tables> Cache<T> {
         let at = self.find(version)?;
         let known = &self.known[at];
         known.table.route(event, &mut self.deliveries);
+        self.answers.clear();
+        while self.deliveries.verdict() == Verdict::Waiting {
+            for need in self.deliveries.needs() {
+                let id = known.table.lookups().nth(need.lookup.get()).map(|lookup| lookup.id);
+                match id.and_then(|id| self.tables.look_up(id, need.key)) {
+                    Some(json) => self.answers.found(need.lookup, &json),
+                    None => self.answers.not_found(need.lookup),
+                }
+            }
+            known.table.resume(event, &self.answers, &mut self.deliveries);
+        }
         let mut expected = Expected { destinations: 0, unwatched: false };
         for delivery in self.deliveries.list() {
             match known.places.get(delivery.destination.get()) {

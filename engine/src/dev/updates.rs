@@ -19,10 +19,14 @@ use veltrix_proto::v1::{
 use veltrix_route_table::{Refused, RouteTable, compile};
 
 /// The tables of the versions that events under way can have been routed by.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Versions {
     tables: Mutex<BTreeMap<u64, (Instant, Arc<RouteTable>)>>,
+    look_up: Option<LookUp>,
 }
+
+/// What a lookup of this id finds under this key.
+type LookUp = Box<dyn Fn(&str, &[u8]) -> Option<Vec<u8>> + Send + Sync>;
 
 impl Versions {
     /// A version is forgotten when it is so old, and when so many are newer.
@@ -32,6 +36,11 @@ impl Versions {
     /// Without any version yet.
     pub fn new() -> Versions {
         Versions::default()
+    }
+
+    /// The same, with what their lookups find.
+    pub fn with_lookups(look_up: impl Fn(&str, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Versions {
+        Versions { look_up: Some(Box::new(look_up)), ..Versions::default() }
     }
 
     /// Adds a version that engines may be routing by, or soon will.
@@ -55,6 +64,10 @@ impl Tables for Versions {
 
     fn newest(&self) -> u64 {
         self.tables.lock().last_key_value().map_or(0, |(version, _)| *version)
+    }
+
+    fn look_up(&self, lookup: &str, key: &[u8]) -> Option<Vec<u8>> {
+        self.look_up.as_ref()?(lookup, key)
     }
 }
 

@@ -10,6 +10,7 @@
 
 use super::RouterFault;
 use super::alone::{Alone, refuses_a_batch};
+use super::lookups::Looker;
 use super::partitions::Partitions;
 use crate::dead_letter::{Cause, DeadLetter, LetterLog};
 use crate::headers;
@@ -38,6 +39,7 @@ pub(super) struct Dispatch {
     dead_letters: Arc<Topic>,
     dead_letter_topic: String,
     deliveries: Deliveries,
+    looker: Looker,
     version: String,
     source: String,
     /// Records whose delivery was refused for good, on their way to the dead letters.
@@ -134,6 +136,7 @@ impl Dispatch {
         metrics: RouterMetrics,
     ) -> Result<Dispatch, RouterFault> {
         let dead_letters = Arc::new(producer.topic(dead_letter_topic).map_err(RouterFault::Client)?);
+        let looker = Looker::new(metrics.shared.clone());
         let mut dispatch = Dispatch {
             tracker: Tracker::default(),
             metrics,
@@ -144,6 +147,7 @@ impl Dispatch {
             dead_letters,
             dead_letter_topic: dead_letter_topic.to_owned(),
             deliveries: Deliveries::new(),
+            looker,
             version: String::new(),
             source: String::new(),
             refused: Vec::new(),
@@ -162,6 +166,7 @@ impl Dispatch {
         if is_new {
             self.adopt(snapshot)?;
         }
+        self.looker.begin_round();
         Ok(snapshot)
     }
 
@@ -171,6 +176,7 @@ impl Dispatch {
         self.version.clear();
         let _ = write!(self.version, "{}", snapshot.version);
         self.flush_metrics();
+        self.looker.adopt(&snapshot.lookups);
         self.lanes.clear();
         let table = &snapshot.table;
         for destination in table.destinations() {
@@ -232,7 +238,12 @@ impl Dispatch {
         let Some(partition) = partitions.of(record) else { return Ok(()) };
         self.metrics.consumed.inc();
         snapshot.table.route(event, &mut self.deliveries);
-        let letter = self.letter_of(snapshot, event);
+        let waits = self.deliveries.verdict() == Verdict::Waiting;
+        if waits {
+            self.looker.answer(&snapshot.table, event, &mut self.deliveries);
+        }
+        let failures = if waits { self.looker.failures() } else { "" };
+        let letter = self.letter_of(snapshot, event, failures);
         let deliveries = self.deliveries.list().len() as u32;
         let under_way = deliveries + u32::from(letter.is_some());
         let bytes = event.bytes().saturating_mul(under_way);
@@ -256,10 +267,14 @@ impl Dispatch {
     }
 
     /// The dead letter that an event asks for as a whole, and counts what became of it.
-    fn letter_of(&mut self, snapshot: &Snapshot, event: &KafkaEvent<'_>) -> Option<DeadLetter> {
+    /// `failures` says which lookups of it have failed.
+    fn letter_of(&self, snapshot: &Snapshot, event: &KafkaEvent<'_>, failures: &str) -> Option<DeadLetter> {
         let undecided = |route: RouteIndex| {
-            let text = "the route's condition depends on an attribute that the event does not have";
-            self.letter(event, Cause::Undecided, text.to_owned(), Some(snapshot.table.route_id(route)))
+            let text = match failures {
+                "" => "the route's condition depends on an attribute that the event does not have".to_owned(),
+                failures => format!("the route's condition can't be decided: {failures}"),
+            };
+            self.letter(event, Cause::Undecided, text, Some(snapshot.table.route_id(route)))
         };
         match self.deliveries.verdict() {
             Verdict::Routed => self.deliveries.undecided().map(undecided),
@@ -270,9 +285,9 @@ impl Dispatch {
                 let text = || "no route wants the event, and the map says `unmatched: dead_letter`".to_owned();
                 (policy == Unmatched::DeadLetter).then(|| self.letter(event, Cause::Unmatched, text(), None))
             }
-            // The installer takes no table that has lookups; should one come in force, no event is lost by it.
+            // It is answered by now; were it not, it must not be lost.
             Verdict::Waiting => {
-                let text = "a route depends on a lookup, and this engine makes none";
+                let text = "a route still depends on a lookup; this is a bug of the engine";
                 Some(self.letter(event, Cause::Undecided, text.to_owned(), None))
             }
             Verdict::Unreadable(why) => {
@@ -331,6 +346,7 @@ impl Dispatch {
     /// Hands over what was counted.
     pub(super) fn flush_metrics(&mut self) {
         self.metrics.flush();
+        self.looker.flush_metrics();
         self.metrics.in_flight.set(self.tracker.events() as i64);
         self.lanes.iter_mut().for_each(|lane| lane.sent.flush());
     }

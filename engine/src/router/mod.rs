@@ -20,6 +20,7 @@
 
 mod alone;
 mod dispatch;
+mod lookups;
 mod partitions;
 mod position;
 mod sources;

@@ -1,83 +1,10 @@
 //! What can't be delivered becomes a dead letter with its reason, and holds nobody up.
 
 use crate::fleet::{Broker, Fleet, PATIENCE, embedded};
+use crate::records::{Arrived, Sender, read, read_all};
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
-
-/// A record that arrived, as far as these tests care.
-#[derive(Debug)]
-struct Arrived {
-    key: Option<Vec<u8>>,
-    payload: Option<Vec<u8>>,
-    headers: BTreeMap<String, String>,
-}
-
-/// Reads records from the start of a topic until there are `count`.
-fn read(bootstrap: &str, topic: &str, count: usize) -> Vec<Arrived> {
-    let consumer: BaseConsumer =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).set("group.id", "reader").create().unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
-    let mut list = TopicPartitionList::new();
-    for partition in metadata.topics()[0].partitions() {
-        list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
-    }
-    consumer.assign(&list).unwrap();
-    let (mut arrived, deadline) = (Vec::new(), Instant::now() + PATIENCE);
-    while arrived.len() < count {
-        assert!(Instant::now() < deadline, "{} of {count} in {topic}: {arrived:?}", arrived.len());
-        let Some(record) = consumer.poll(Duration::from_millis(100)) else { continue };
-        let record = record.unwrap();
-        let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
-        let headers = record.headers().into_iter().flat_map(|headers| headers.iter());
-        arrived.push(Arrived {
-            key: record.key().map(<[u8]>::to_vec),
-            payload: record.payload().map(<[u8]>::to_vec),
-            headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
-        });
-    }
-    arrived
-}
-
-/// Reads what a topic has.
-fn read_all(bootstrap: &str, topic: &str) -> Vec<Arrived> {
-    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
-    let count = |partition: i32| {
-        let (first, end) = consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap();
-        usize::try_from(end - first).unwrap()
-    };
-    read(bootstrap, topic, metadata.topics()[0].partitions().iter().map(|partition| count(partition.id())).sum())
-}
-
-struct Sender(BaseProducer);
-
-impl Sender {
-    fn new(bootstrap: &str) -> Sender {
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
-            .set("message.max.bytes", "8000000")
-            .create()
-            .unwrap();
-        Sender(producer)
-    }
-
-    fn send(&self, topic: &str, key: &[u8], payload: &[u8], headers: &[(&str, &[u8])]) {
-        self.queue(topic, Some(key), payload, headers);
-        self.0.flush(PATIENCE).unwrap();
-    }
-
-    fn queue(&self, topic: &str, key: Option<&[u8]>, payload: &[u8], headers: &[(&str, &[u8])]) {
-        let headers = headers
-            .iter()
-            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
-        let record = BaseRecord::to(topic).payload(payload).headers(headers);
-        assert!(self.0.send(if let Some(key) = key { record.key(key) } else { record }).is_ok());
-    }
-}
+use std::collections::BTreeSet;
 
 const CLUE: (&str, &[u8]) = ("ce_type", b"hunt.clue.found");
 
@@ -186,7 +113,7 @@ async fn only_what_is_refused_alone_becomes_a_dead_letter(name: &'static str, re
             let key = (refusal.key)(number);
             sender.queue(&source, key.as_deref().map(str::as_bytes), payload.as_bytes(), &[CLUE, ("ce_region", b"eu")]);
         }
-        sender.0.flush(PATIENCE).unwrap();
+        sender.flush();
     })
     .await
     .unwrap();

@@ -10,7 +10,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCoordinator;
 use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use std::io::Write as _;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -117,6 +119,18 @@ impl EngineProcess {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The engine's metrics whose line begins with `name`, by the rest of the line.
+    pub(crate) fn metrics(&self, name: &str) -> BTreeMap<String, f64> {
+        let log = self.log();
+        let address = log.split_once("/readyz").and_then(|(before, _)| before.rsplit_once("http://")).unwrap().1;
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let lines = answer.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+        lines.map(|(labels, value)| (labels.to_owned(), value.parse().unwrap())).collect()
     }
 
     /// Waits until the engine has logged `text`.

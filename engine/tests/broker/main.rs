@@ -3,4 +3,6 @@
 mod dead_letters;
 mod delivery;
 mod fleet;
+mod lookups;
 mod positions;
+mod records;
