@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dev::broker::EmbeddedBroker;
+use crate::lookups::{Access, View};
 use prost::Message as _;
 use std::num::NonZeroU16;
 use veltrix_proto::v1::{
@@ -165,6 +166,14 @@ fn map_with_players(file: &std::path::Path) -> Bytes {
     map.encode_to_vec().into()
 }
 
+/// The table of the first lookup.
+fn view_of(sources: &Sources) -> View {
+    match sources.iter().next().unwrap().access() {
+        Access::Memory(view) => view,
+        Access::Call(caller) => panic!("{caller:?} is no table"),
+    }
+}
+
 #[test]
 fn a_lookup_that_can_not_be_made_is_refused_by_name_and_one_of_a_map_on_disk_fails_until_it_can() {
     let directory = tempfile::tempdir().unwrap();
@@ -173,7 +182,7 @@ fn a_lookup_that_can_not_be_made_is_refused_by_name_and_one_of_a_map_on_disk_fai
     let mut installer = without_kafka();
     installer.begin_with(version(1), &map).unwrap();
     let in_force = installer.published.current().unwrap();
-    let mut view = in_force.lookups.iter().next().unwrap().view();
+    let mut view = view_of(&in_force.lookups);
     assert!(view.get(b"p7").unwrap_err().contains("can't read"));
 
     let errors = prepare(&mut installer, 2, &map).unwrap_err();
@@ -212,7 +221,7 @@ fn a_lookup_that_is_declared_as_before_keeps_its_source_and_one_that_is_not_gets
         let now = sources(&installer);
         assert_eq!(Arc::ptr_eq(first.iter().next().unwrap(), now.iter().next().unwrap()), is_kept);
         let expected = if is_kept { &b"1"[..] } else { b"2" };
-        assert_eq!(now.iter().next().unwrap().view().get(b"p7"), Ok(Some(expected)));
+        assert_eq!(view_of(&now).get(b"p7"), Ok(Some(expected)));
     }
 }
 

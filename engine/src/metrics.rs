@@ -6,7 +6,8 @@
 use crate::dead_letter::Cause;
 use prometheus::local::{LocalHistogram, LocalIntCounter};
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// All metrics of an engine, registered.
@@ -21,6 +22,7 @@ pub(crate) struct Metrics {
     pub(crate) deliveries_sent_alone: IntCounterVec,
     pub(crate) dead_letters: IntCounterVec,
     pub(crate) lookups: IntCounterVec,
+    pub(crate) lookup_seconds: HistogramVec,
     pub(crate) events_in_flight: IntGaugeVec,
     pub(crate) partitions: IntGaugeVec,
     pub(crate) lag: IntGaugeVec,
@@ -33,7 +35,7 @@ pub(crate) struct Metrics {
     pub(crate) route_map_version: IntGauge,
     pub(crate) route_map_stale: IntGauge,
     pub(crate) route_map_updates: IntCounterVec,
-    pub(crate) route_map_seconds: prometheus::HistogramVec,
+    pub(crate) route_map_seconds: HistogramVec,
     pub(crate) control_plane_connected: IntGauge,
     pub(crate) last_known_good_failures: IntCounter,
 }
@@ -74,6 +76,12 @@ impl Metrics {
                 Opts::new("lookups_total", "Lookups that events needed, by what came of them"),
                 &["lookup", "result"],
             )?)?,
+            lookup_seconds: make.histograms(
+                "lookup_seconds",
+                "Time that a call took whose answer was not in memory",
+                buckets.clone(),
+                "lookup",
+            )?,
             events_in_flight: make.gauges(
                 "events_in_flight",
                 "Events with a delivery under way, or that wait for one before them",
@@ -106,12 +114,12 @@ impl Metrics {
                 "RouteMaps that were offered, by what became of them",
                 "outcome",
             )?,
-            route_map_seconds: {
-                let opts =
-                    HistogramOpts::new("route_map_seconds", "Time that the steps of an update took").buckets(buckets);
-                let metric = prometheus::HistogramVec::new(opts, &["step"])?;
-                make.register(metric)?
-            },
+            route_map_seconds: make.histograms(
+                "route_map_seconds",
+                "Time that the steps of an update took",
+                buckets,
+                "step",
+            )?,
             control_plane_connected: make
                 .gauge("control_plane_connected", "1 while the stream to the control plane is up")?,
             last_known_good_failures: make.counter(
@@ -150,6 +158,16 @@ impl Make<'_> {
 
     fn gauges(&self, name: &str, help: &str, label: &str) -> Result<IntGaugeVec, prometheus::Error> {
         self.register(IntGaugeVec::new(Opts::new(name, help), &[label])?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: Vec<f64>,
+        label: &str,
+    ) -> Result<HistogramVec, prometheus::Error> {
+        self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), &[label])?)
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: Vec<f64>) -> Result<Histogram, prometheus::Error> {

@@ -75,6 +75,8 @@ limits! {
     LOOKUP_ANSWER_BYTES = "lookup_answer_bytes", 1 << 20, "bytes of an answer; a longer one has failed";
     LOOKUP_TABLE_ENTRIES = "lookup_table_entries", 4_000_000, "entries of one reference table";
     LOOKUP_TABLE_BYTES = "lookup_table_bytes", 1 << 30, "bytes of memory that one reference table takes";
+    LOOKUP_CACHE_BYTES = "lookup_cache_bytes", 256 << 20, "bytes of memory that the answers take which one lookup remembers";
+    LOOKUP_CALLS = "lookup_calls", 1_024, "calls of one lookup that an engine has under way";
 }
 
 /// What one map uses of the limits that are counted over a whole map.

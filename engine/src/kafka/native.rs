@@ -220,6 +220,17 @@ impl Batch {
         taken.iter().map(|record| Record { message: unsafe { &**record } })
     }
 
+    /// Puts back the records that were taken last, as many as `records`, to be taken again.
+    pub fn put_back(&mut self, records: usize) {
+        self.taken = self.taken.saturating_sub(records);
+    }
+
+    /// The records that were not taken yet.
+    pub fn rest(&self) -> impl Iterator<Item = Record<'_>> {
+        // SAFETY: as in `take`.
+        self.records.get(self.taken..).unwrap_or_default().iter().map(|record| Record { message: unsafe { &**record } })
+    }
+
     /// Gives back what was not taken yet of these partitions.
     pub fn discard(&mut self, partitions: &[TopicPartition]) {
         let (taken, mut place) = (self.taken, 0);

@@ -52,8 +52,8 @@ pub(super) struct FileTable {
 }
 
 impl FileTable {
-    pub(super) fn new(id: &str, path: &str, table: Arc<Table>) -> FileTable {
-        FileTable { id: id.to_owned(), path: path.into(), table, read: None, is_ready: false }
+    pub(super) fn new(id: String, path: impl Into<PathBuf>, table: Arc<Table>) -> FileTable {
+        FileTable { id, path: path.into(), table, read: None, is_ready: false }
     }
 
     /// Reads it, and again whenever it has changed, until nobody needs it any more.
@@ -205,7 +205,7 @@ mod tests {
             let _ = std::fs::hard_link(&path, directory.path().join(format!("old-{}", text.len())));
             new.persist(&path).unwrap();
         };
-        let mut file = FileTable::new("players", path.to_str().unwrap(), Table::new());
+        let mut file = FileTable::new("players".to_owned(), &path, Table::new());
         let mut view = View::new(&file.table);
         let mut found = |file: &mut FileTable| {
             file.look();

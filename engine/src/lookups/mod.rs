@@ -1,21 +1,28 @@
-//! Where the answers of lookups come from: reference tables in memory.
+//! Where the answers of lookups come from: reference tables in memory, and calls.
 //!
 //! Start at [`Preparer::prepare`], which the [`installer`](crate::installer) calls for a table that is to come in force. The sources
 //! of a table ([`Sources`]) go with it in its snapshot, and those that the next one declares alike go over to that: what was read
-//! is not read again. How routers ask them is in [`router::lookups`](crate::router).
+//! is not read again, and what was answered stays remembered. How routers ask them is in [`router::lookups`](crate::router).
 //!
-//! A reference table is read and followed by a thread of its own, from the first map that declares it to the last one.
+//! A reference table is read and followed by a thread of its own, from the first map that declares it to the last one; calls are
+//! made by one thread for all lookups.
 
 mod file;
+mod http;
+mod remembered;
 mod table;
 
+use crate::metrics::Metrics;
 use crate::stop::Stop;
 use file::FileTable;
+pub(crate) use http::{Answer, Bell, Call, Caller};
+use http::{Calls, Target};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 pub(crate) use table::View;
 use table::{Edition, Table};
-use veltrix_route_table::{Lookup, LookupSource, RouteTable};
+use veltrix_route_table::{Lookup, LookupCache, LookupSource, RouteTable};
 
 /// The sources of a table's lookups, in the order of the table's. A clone is the same ones.
 #[derive(Clone, Debug, Default)]
@@ -32,55 +39,90 @@ impl Sources {
 pub(crate) struct Source {
     pub(crate) id: String,
     declared: Declared,
-    table: Arc<Table>,
-    /// Ends the thread that follows the table.
-    stop: Arc<Stop>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Memory(Following),
+    Call(Arc<Caller>),
+}
+
+/// What a router asks.
+#[derive(Debug)]
+pub(crate) enum Access {
+    /// The view is the router's own.
+    Memory(View),
+    Call(Arc<Caller>),
 }
 
 /// What the map says of a source.
 #[derive(Debug, PartialEq, Eq)]
 enum Declared {
     File(String),
-    Unknown,
+    Topic(String),
+    Http { before: String, after: String, timeout: Duration, cache: Option<LookupCache> },
 }
 
 impl Declared {
     fn of(lookup: &Lookup<'_>) -> Declared {
         match lookup.source {
             LookupSource::File(path) => Declared::File(path.to_owned()),
-            LookupSource::Topic(_) | LookupSource::Http { .. } => Declared::Unknown,
+            LookupSource::Topic(topic) => Declared::Topic(topic.to_owned()),
+            LookupSource::Http { before, after, timeout } => {
+                Declared::Http { before: before.to_owned(), after: after.to_owned(), timeout, cache: lookup.cache }
+            }
         }
+    }
+}
+
+/// A table that a thread reads and follows, as long as this lives.
+#[derive(Debug)]
+struct Following {
+    table: Arc<Table>,
+    stop: Arc<Stop>,
+}
+
+impl Following {
+    fn begin(follow: impl FnOnce(Arc<Table>, &Stop) + Send + 'static) -> Following {
+        let following = Following { table: Table::new(), stop: Arc::default() };
+        let (table, stop) = (Arc::clone(&following.table), Arc::clone(&following.stop));
+        let thread = std::thread::Builder::new().name("lookup-table".to_owned());
+        if let Err(error) = thread.spawn(move || follow(table, &stop)) {
+            following.table.publish(Edition::Unusable(format!("no thread can be started to read it: {error}")));
+        }
+        following
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.stop.stop(Duration::ZERO);
     }
 }
 
 impl Source {
-    fn begin(id: &str, declared: Declared) -> Source {
-        let source = Source { id: id.to_owned(), declared, table: Table::new(), stop: Arc::default() };
-        let (table, stop) = (Arc::clone(&source.table), Arc::clone(&source.stop));
-        let follow: Box<dyn FnOnce() + Send> = match &source.declared {
-            Declared::File(path) => {
-                let file = FileTable::new(id, path, table);
-                Box::new(move || file.follow(&stop))
-            }
-            Declared::Unknown => {
-                Box::new(move || table.publish(Edition::Unusable("this engine can't ask it".to_owned())))
-            }
-        };
-        if let Err(error) = std::thread::Builder::new().name("lookup-table".to_owned()).spawn(follow) {
-            source.table.publish(Edition::Unusable(format!("no thread can be started to read it: {error}")));
+    /// Whether it may yet be asked.
+    fn is_usable(&self) -> bool {
+        match &self.place {
+            Place::Memory(following) => !following.table.is_unusable(),
+            Place::Call(_) => true,
         }
-        source
     }
 
-    /// A view of its table, for one router.
-    pub(crate) fn view(&self) -> View {
-        View::new(&self.table)
+    /// Waits until it can be asked.
+    fn wait(&self, deadline: Instant) -> Result<(), String> {
+        match &self.place {
+            Place::Memory(following) => following.table.wait(deadline),
+            Place::Call(_) => Ok(()),
+        }
     }
-}
 
-impl Drop for Source {
-    fn drop(&mut self) {
-        self.stop.stop(Duration::ZERO);
+    pub(crate) fn access(&self) -> Access {
+        match &self.place {
+            Place::Memory(following) => Access::Memory(View::new(&following.table)),
+            Place::Call(caller) => Access::Call(Arc::clone(caller)),
+        }
     }
 }
 
@@ -94,13 +136,20 @@ pub(crate) struct Unusable {
 }
 
 /// Makes sources.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Preparer {
+    metrics: Metrics,
+    /// Started when the first map asks for calls.
+    calls: Option<Arc<Calls>>,
     /// Those that were prepared last: what takes too long to be read is there when the same map is tried again.
     last: Sources,
 }
 
 impl Preparer {
+    pub(crate) fn new(metrics: Metrics) -> Preparer {
+        Preparer { metrics, calls: None, last: Sources::default() }
+    }
+
     /// Readies the sources of all lookups of `table`, by `deadline`. Those that `in_force` has already are taken over. Events that need
     /// what can't be used find that it has failed.
     pub(crate) fn prepare(
@@ -109,21 +158,54 @@ impl Preparer {
         in_force: &Sources,
         deadline: Instant,
     ) -> (Sources, Vec<Unusable>) {
-        let source_of = |lookup: Lookup<'_>| {
-            let declared = Declared::of(&lookup);
-            let is_it = |source: &&Arc<Source>| source.id == lookup.id && source.declared == declared;
-            // What could not be read shall be tried again.
-            let is_usable = |source: &&Arc<Source>| !source.table.is_unusable();
-            let known = in_force.iter().chain(self.last.iter()).filter(is_usable).find(is_it);
-            known.map_or_else(|| Arc::new(Source::begin(lookup.id, declared)), Arc::clone)
-        };
-        let sources = Sources(table.lookups().map(source_of).collect());
+        let sources = table.lookups().map(|lookup| self.source(&lookup, in_force)).collect();
+        let sources = Sources(sources);
         let unusable = sources.iter().enumerate().filter_map(|(index, source)| {
-            let why = source.table.wait(deadline).err()?;
+            let why = source.wait(deadline).err()?;
             Some(Unusable { index, lookup: source.id.clone(), why })
         });
         let unusable = unusable.collect();
         self.last = sources.clone();
         (sources, unusable)
+    }
+
+    fn source(&mut self, lookup: &Lookup<'_>, in_force: &Sources) -> Arc<Source> {
+        let declared = Declared::of(lookup);
+        // What could not be read shall be tried again.
+        let is_it = |source: &&Arc<Source>| source.id == lookup.id && source.declared == declared && source.is_usable();
+        let known = in_force.iter().chain(self.last.iter()).find(is_it);
+        if let Some(known) = known {
+            return Arc::clone(known);
+        }
+        let id = lookup.id.to_owned();
+        let place = match &declared {
+            Declared::File(path) => {
+                let (id, path) = (id.clone(), path.clone());
+                Place::Memory(Following::begin(move |table, stop| FileTable::new(id, path, table).follow(stop)))
+            }
+            Declared::Topic(_) => Place::Memory(Following::begin(|table, _| {
+                table.publish(Edition::Unusable("this engine reads no tables from topics".to_owned()));
+            })),
+            Declared::Http { before, after, timeout, cache } => match self.calls() {
+                Ok(calls) => {
+                    let target = Target { before, after, timeout: *timeout };
+                    let seconds = self.metrics.lookup_seconds.with_label_values(&[lookup.id]);
+                    Place::Call(Arc::new(Caller::new(lookup.id, &target, cache.as_ref(), calls, seconds)))
+                }
+                Err(error) => Place::Memory(Following::begin(move |table, _| {
+                    table.publish(Edition::Unusable(format!("no calls can be made: {error}")));
+                })),
+            },
+        };
+        Arc::new(Source { id, declared, place })
+    }
+
+    fn calls(&mut self) -> io::Result<Arc<Calls>> {
+        let calls = match &self.calls {
+            Some(calls) => Arc::clone(calls),
+            None => Arc::new(Calls::start()?),
+        };
+        self.calls = Some(Arc::clone(&calls));
+        Ok(calls)
     }
 }

@@ -14,7 +14,7 @@ use super::lookups::Looker;
 use super::partitions::Partitions;
 use crate::dead_letter::{Cause, DeadLetter, LetterLog};
 use crate::headers;
-use crate::kafka::native::{Headers, Outgoing, Producer, Record, Report, Topic};
+use crate::kafka::native::{Batch, Headers, Outgoing, Producer, Record, Report, Topic};
 use crate::metrics::RouterMetrics;
 use crate::offsets::{Ended, Ticket, Tracker};
 use crate::snapshot::{Reader, Snapshot};
@@ -64,7 +64,7 @@ struct Lane {
 }
 
 /// Records that are dispatched together.
-pub(super) const AHEAD: usize = 8;
+const AHEAD: usize = 8;
 
 /// Headers that a record can have before they need memory of their own.
 const HEADERS_INLINE: usize = 24;
@@ -200,20 +200,57 @@ impl Dispatch {
     /// Begins a batch that was polled just now.
     pub(super) fn begin_batch(&mut self) {
         self.polled_at = self.now();
+        self.looker.begin_batch();
+    }
+
+    /// Starts the calls that the next records of the batch need, as far ahead as is good, unless that was done.
+    #[inline]
+    pub(super) fn look_ahead(&mut self, snapshot: &Snapshot, batch: &Batch) {
+        if self.looker.wants_window() {
+            self.begin_window(snapshot, batch.rest());
+        }
+    }
+
+    #[cold]
+    fn begin_window<'r>(&mut self, snapshot: &Snapshot, records: impl Iterator<Item = Record<'r>>) {
+        self.looker.begin_window();
+        for record in records {
+            if record.error().is_none() {
+                let event = KafkaEvent::of(record);
+                snapshot.table.route(&event, &mut self.deliveries);
+                self.looker.ask_ahead(&snapshot.table, &event, &mut self.deliveries);
+            }
+            if !self.looker.extend_window() {
+                break;
+            }
+        }
+    }
+
+    /// How many records to dispatch together: while one waits for lookups, none is taken behind it.
+    #[inline]
+    pub(super) fn stride(&self) -> usize {
+        if self.looker.waits() { 1 } else { AHEAD }
+    }
+
+    /// Waits until the event that waits may go on, for `time` at most.
+    pub(super) fn wait_for_lookups(&self, time: Duration) {
+        self.looker.wait(time);
     }
 
     /// Routes and sends some records, [`AHEAD`] of them at most. A large table is told of all of them before the first is routed, so
-    /// that they wait for memory together.
+    /// that they wait for memory together. Returns how many are left because the first of these has to wait.
     #[inline]
     pub(super) fn dispatch<'r>(
         &mut self,
         snapshot: &Snapshot,
         partitions: &mut Partitions,
         records: impl Iterator<Item = Record<'r>>,
-    ) -> Result<(), RouterFault> {
+    ) -> Result<usize, RouterFault> {
         let prefetch = snapshot.table.wants_prefetch();
-        let mut events: SmallVec<[KafkaEvent<'_>; AHEAD]> = SmallVec::new();
+        let mut events: SmallVec<[(usize, KafkaEvent<'_>); AHEAD]> = SmallVec::new();
+        let mut count = 0;
         for record in records {
+            count += 1;
             if let Some(code) = record.error() {
                 self.partition_error(&record, code)?;
                 continue;
@@ -222,26 +259,34 @@ impl Dispatch {
             if prefetch {
                 snapshot.table.prefetch(&event);
             }
-            events.push(event);
+            events.push((count - 1, event));
         }
-        events.iter().try_for_each(|event| self.dispatch_event(snapshot, partitions, event))
+        for (place, event) in &events {
+            if !self.dispatch_event(snapshot, partitions, event)? {
+                self.looker.pass(*place, true);
+                return Ok(count - place);
+            }
+        }
+        self.looker.pass(count, false);
+        Ok(0)
     }
 
+    /// False: the event waits, and nothing was done about it.
     #[inline]
     fn dispatch_event(
         &mut self,
         snapshot: &Snapshot,
         partitions: &mut Partitions,
         event: &KafkaEvent<'_>,
-    ) -> Result<(), RouterFault> {
+    ) -> Result<bool, RouterFault> {
         let record = &event.record;
-        let Some(partition) = partitions.of(record) else { return Ok(()) };
-        self.metrics.consumed.inc();
+        let Some(partition) = partitions.of(record) else { return Ok(true) };
         snapshot.table.route(event, &mut self.deliveries);
         let waits = self.deliveries.verdict() == Verdict::Waiting;
-        if waits {
-            self.looker.answer(&snapshot.table, event, &mut self.deliveries);
+        if waits && !self.looker.answer(&snapshot.table, event, &mut self.deliveries) {
+            return Ok(false);
         }
+        self.metrics.consumed.inc();
         let failures = if waits { self.looker.failures() } else { "" };
         let letter = self.letter_of(snapshot, event, failures);
         let deliveries = self.deliveries.list().len() as u32;
@@ -250,7 +295,7 @@ impl Dispatch {
         let ticket = self.tracker.begin(partition, record.offset(), under_way, bytes, self.polled_at);
         if under_way == 0 {
             self.metrics.unmatched.inc();
-            return Ok(());
+            return Ok(true);
         }
         self.source.clear();
         let _ = write!(self.source, "{}/{}/{}", event.topic, record.partition(), record.offset());
@@ -263,7 +308,7 @@ impl Dispatch {
             self.refused.push((letter, ticket));
             self.send_dead_letters()?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The dead letter that an event asks for as a whole, and counts what became of it.

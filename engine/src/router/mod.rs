@@ -5,7 +5,7 @@
 //! shares are the published snapshots, the counters and the signal to stop.
 //!
 //! **Backpressure.** The books of what is under way ([`Tracker`]) are the only limit. They are looked at before every few events
-//! ([`AHEAD`]), which keeps the number of events exactly, and the bytes but for those few. What is beyond them stays in the batch, and the
+//! ([`Dispatch::stride`]), which keeps the number of events exactly, and the bytes but for those few. What is beyond them stays in the batch, and the
 //! batch waits for room. Rounds go on meanwhile, so that the router stays in its group,
 //! adopts new tables and hears the signal to stop, however long a destination is dead. After a while of that it pauses its partitions,
 //! so that librdkafka does not hold what nobody takes.
@@ -13,6 +13,9 @@
 //! **A batch that waits** is routed on by the table of the round, so that versions never go back. What is left of it when its partition
 //! changes hands is dropped at that moment: the next owner, or this router, reads it again from the committed offset. Were it
 //! dispatched after that, later events would count as delivered before earlier ones, and those could be lost.
+//!
+//! **An event that waits** for something to be looked up holds up its batch in the same way, for as long as the lookup's timeout at
+//! most ([`lookups`]).
 //!
 //! **Faults.** A client that can't go on, a dead letter that can't be written, a position that Kafka has lost, a source topic that was created
 //! anew ([`sources`]): the router gives up its clients without committing anything beyond what is delivered, and begins anew
@@ -32,7 +35,7 @@ use crate::offsets::Tracker;
 use crate::snapshot::{Published, Reader};
 use crate::stop::{Stop, Stopping};
 use alone::Alone;
-use dispatch::{AHEAD, Dispatch};
+use dispatch::Dispatch;
 use partitions::Partitions;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -108,6 +111,8 @@ pub(crate) enum RouterFault {
 const IDLE_WAIT: Duration = Duration::from_millis(5);
 /// How long one round waits for reports when there is no room for more events.
 const FULL_WAIT: Duration = Duration::from_millis(5);
+/// How long one round waits for the answers that the batch's next event needs.
+const LOOKUP_WAIT: Duration = Duration::from_millis(5);
 /// When there was no room for so long, partitions are paused.
 const PAUSE_AFTER: Duration = Duration::from_millis(500);
 const STORE_EVERY: Duration = Duration::from_millis(20);
@@ -232,7 +237,13 @@ impl<'c> Router<'c> {
                 if room == 0 || batch.is_done() {
                     break;
                 }
-                dispatch.dispatch(snapshot, partitions, batch.take(room.min(AHEAD)))?;
+                dispatch.look_ahead(snapshot, batch);
+                let left = dispatch.dispatch(snapshot, partitions, batch.take(room.min(dispatch.stride())))?;
+                if left > 0 {
+                    batch.put_back(left);
+                    dispatch.wait_for_lookups(LOOKUP_WAIT);
+                    break;
+                }
             }
             dispatch.handle_reports(Duration::ZERO)?;
         } else {

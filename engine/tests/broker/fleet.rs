@@ -124,7 +124,7 @@ impl EngineProcess {
     /// The engine's metrics whose line begins with `name`, by the rest of the line.
     pub(crate) fn metrics(&self, name: &str) -> BTreeMap<String, f64> {
         let log = self.log();
-        let address = log.split_once("/readyz").and_then(|(before, _)| before.rsplit_once("http://")).unwrap().1;
+        let address = log.rsplit_once("/readyz").and_then(|(before, _)| before.rsplit_once("http://")).unwrap().1;
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();

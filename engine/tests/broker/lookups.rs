@@ -1,14 +1,22 @@
 //! What events don't carry is looked up, and held against what an audit finds there.
 
 use crate::fleet::{Broker, EngineProcess, Fleet, embedded};
+use crate::records::{Sender, read};
+use axum::Router;
+use axum::extract::{Path as UrlPath, State};
+use axum::http::StatusCode;
+use axum::routing::get;
 use prost::Message as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use veltrix_engine::dev::updates::Versions;
 use veltrix_proto::v1::{
-    Condition, EventTypes, Lookup, LookupKey, RecordPart, ReferenceTable, Route, RouteMap, condition, lookup,
-    lookup_key, reference_table,
+    Condition, EventTypes, HttpCall, Lookup, LookupCache, LookupKey, OnAbsent, RecordPart, ReferenceTable, Route,
+    RouteMap, condition, lookup, lookup_key, reference_table,
 };
 use veltrix_route_table::compile;
 
@@ -90,5 +98,180 @@ async fn events_go_where_a_file_on_the_engines_disk_says() {
     // Half of the events are moves and clicks, which no route looks anything up for.
     let events: f64 = engine.metrics("veltrix_events_consumed_total").values().sum();
     assert!(of("found") + of("not_found") < 0.9 * events, "{counts:?} of {events}");
+    assert_eq!(engine.terminate(), Some(0));
+}
+
+/// A service that knows players. It answers while its gate is open.
+struct Service {
+    asked: AtomicU64,
+    gate: watch::Sender<bool>,
+}
+
+impl Service {
+    async fn start() -> (Arc<Service>, String) {
+        let service = Arc::new(Service { asked: AtomicU64::new(0), gate: watch::Sender::new(true) });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/players/{{key}}", listener.local_addr().unwrap());
+        let router = Router::new().route("/players/{key}", get(Service::answer)).with_state(Arc::clone(&service));
+        tokio::spawn(axum::serve(listener, router).into_future());
+        (service, url)
+    }
+
+    async fn answer(State(service): State<Arc<Service>>, UrlPath(key): UrlPath<String>) -> (StatusCode, Vec<u8>) {
+        service.asked.fetch_add(1, Ordering::Relaxed);
+        let mut gate = service.gate.subscribe();
+        gate.wait_for(|is_open| *is_open).await.unwrap();
+        match known_of(key.as_bytes()) {
+            Some(known) => (StatusCode::OK, known),
+            None => (StatusCode::NOT_FOUND, Vec::new()),
+        }
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    async fn wait_until_asked(&self) {
+        let before = self.asked();
+        while self.asked() == before {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn http(url: &str, timeout_ms: u32) -> lookup::Source {
+    lookup::Source::Http(HttpCall { url: url.to_owned(), timeout_ms })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_wait_for_calls_and_go_where_the_answers_say() {
+    let (service, url) = Service::start().await;
+    let cache = LookupCache { entries: 5_000, ttl_ms: 60_000, negative_ttl_ms: 60_000 };
+    let mut remembered = of_player("remembered", http(&url, 10_000));
+    remembered.cache = Some(cache);
+    let lookups = vec![remembered, of_player("fresh", http(&url, 10_000))];
+    let fleet = fleet_with(embedded("calls", 2), "calls", 2, lookups).await;
+    let engine = fleet.start_engine(0);
+    fleet.wait_for_engines(1).await;
+    judge(&fleet, 1_000, 3, &engine).await;
+    let counts = engine.metrics("veltrix_lookups_total");
+    let of = |lookup: &str, result: &str| counts[&format!("{{lookup=\"{lookup}\",result=\"{result}\"}}")];
+    assert!(of("remembered", "hit") > 0.0 && of("fresh", "hit") == 0.0 && of("fresh", "failed") == 0.0, "{counts:?}");
+    let all =
+        |lookup: &str| ["hit", "found", "not_found", "failed"].map(|result| of(lookup, result)).iter().sum::<f64>();
+    assert!(all("remembered") > 200.0, "{counts:?}");
+    // Each call was made for some event, and what several events waited for was called once.
+    let calls: f64 = engine.metrics("veltrix_lookup_seconds_count").values().sum();
+    assert_eq!(calls, service.asked() as f64);
+    assert!(calls <= all("fresh") + all("remembered") - of("remembered", "hit"), "{calls} calls for {counts:?}");
+    assert_eq!(engine.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_need_no_lookup_make_none() {
+    let (service, url) = Service::start().await;
+    let fleet = fleet_with(embedded("none", 1), "none", 1, vec![of_player("player", http(&url, 10_000))]).await;
+    let engine = fleet.start_engine(0);
+    fleet.wait_for_engines(1).await;
+    let (bootstrap, source) = (fleet.bootstrap(), fleet.source());
+    let waiting = Arc::clone(&fleet);
+    let sending = tokio::task::spawn_blocking(move || {
+        let sender = Sender::new(&bootstrap);
+        (0..100)
+            .for_each(|_| sender.queue(&source, Some(b"player-000001"), b"", &[("ce_type", b"input.player.moved")]));
+        sender.flush();
+        waiting.wait_until_committed();
+    });
+    sending.await.unwrap();
+    let counts = engine.metrics("veltrix_lookups_total");
+    assert!(counts.len() == 4 && counts.values().all(|count| *count == 0.0), "{counts:?}");
+    assert_eq!((service.asked(), engine.metrics("veltrix_lookup_seconds_count").values().sum()), (0, 0.0));
+    assert_eq!(engine.terminate(), Some(0));
+}
+
+/// An engine that is killed while its events wait, and another one that goes on.
+async fn killed_while_it_waits(broker: Broker, name: &str, partitions: u16) {
+    let (service, url) = Service::start().await;
+    let fleet = fleet_with(broker, name, partitions, vec![of_player("player", http(&url, 10_000))]).await;
+    let engine = fleet.start_engine(0);
+    fleet.wait_for_engines(1).await;
+    let (storm, audit) = fleet.start_storm(500, Duration::from_secs(6));
+    service.wait_until_asked().await;
+    for _ in 0..2 {
+        service.gate.send_replace(false);
+        service.wait_until_asked().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // A table can be changed while events wait.
+        fleet.push_again().await;
+        service.gate.send_replace(true);
+        service.wait_until_asked().await;
+    }
+    service.gate.send_replace(false);
+    service.wait_until_asked().await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    engine.kill();
+    service.gate.send_replace(true);
+    let engine = fleet.start_engine(0);
+    let stormed = tokio::task::spawn_blocking(|| storm.join()).await.unwrap().unwrap();
+    let waiting = Arc::clone(&fleet);
+    tokio::task::spawn_blocking(move || waiting.wait_until_committed()).await.unwrap();
+    let report = tokio::task::spawn_blocking(|| audit.finish(Duration::from_secs(1))).await.unwrap().unwrap();
+    assert!(report.is_right() && report.events == stormed.acknowledged, "{report:#?}\n{}", engine.log());
+    assert_eq!(engine.metrics("veltrix_lookups_total")["{lookup=\"player\",result=\"failed\"}"], 0.0);
+
+    // A stop does not wait for answers either, and leaves nothing behind but what was not routed.
+    service.gate.send_replace(false);
+    let (storm, _audit) = fleet.start_storm(500, Duration::from_secs(1));
+    service.wait_until_asked().await;
+    tokio::task::spawn_blocking(|| storm.join()).await.unwrap().unwrap();
+    let stopping = Instant::now();
+    assert_eq!(engine.terminate(), Some(0));
+    assert!(stopping.elapsed() < Duration::from_secs(9));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_killed_while_its_events_wait_loses_none_of_them() {
+    killed_while_it_waits(embedded("waits", 2), "waits", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_killed_while_its_events_wait_loses_none_of_them_on_a_real_broker() {
+    let Some(broker) = Broker::real("an engine that is killed while its events wait") else { return };
+    killed_while_it_waits(broker, "waits-real", 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_takes_too_long_is_a_dead_letter_where_the_route_says_so_and_order_is_kept() {
+    let (service, url) = Service::start().await;
+    service.gate.send_replace(false);
+    let mut fleet = Fleet::start(embedded("late", 1), "late", 1).await;
+    let mut map = with_lookups(&fleet, vec![of_player("player", http(&url, 300))]);
+    let first = map.routes.iter_mut().find(|route| route.id == "looked-up-0").unwrap();
+    first.on_absent = OnAbsent::DeadLetter.into();
+    fleet.push(map.encode_to_vec()).await.unwrap();
+    fleet.map = map;
+    let engine = fleet.start_engine(0);
+    fleet.wait_for_engines(1).await;
+    let (bootstrap, source, prefix) = (fleet.bootstrap(), fleet.source(), fleet.prefix.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        let sender = Sender::new(&bootstrap);
+        let types = ["hunt.clue.found", "input.player.moved", "hunt.clue.found"];
+        for (number, event_type) in types.into_iter().enumerate() {
+            let headers: [(&str, &[u8]); 2] = [("ce_type", event_type.as_bytes()), ("ce_sampled", b"true")];
+            sender.queue(&source, Some(b"player-000001"), number.to_string().as_bytes(), &headers);
+        }
+        sender.flush();
+        let letters = read(&bootstrap, &format!("{prefix}-dead-letters"), 2);
+        (letters, read(&bootstrap, &format!("{prefix}-hunt-analytics"), 3))
+    });
+    let (letters, delivered) = reading.await.unwrap();
+    for letter in letters {
+        assert_eq!(letter.headers["veltrix-dead-letter-cause"], "undecided");
+        let reason = &letter.headers["veltrix-dead-letter-reason"];
+        assert!(reason.contains("lookup `player` has failed: no answer within 300ms"), "{reason}");
+    }
+    // The second needs nothing and has waited for the first all the same.
+    let order: Vec<_> = delivered.iter().map(|arrived| arrived.payload.clone().unwrap()).collect();
+    assert_eq!(order, [b"0", b"1", b"2"]);
     assert_eq!(engine.terminate(), Some(0));
 }
