@@ -138,7 +138,7 @@ impl Installer {
             adopt_timeout: ADOPT_TIMEOUT,
             retired: Vec::new(),
             cluster: Cluster::new(kafka)?,
-            preparer: Preparer::new(metrics.clone()),
+            preparer: Preparer::new(kafka.clone(), metrics.clone()),
             sources,
             last_known_good,
             metrics,

@@ -230,6 +230,19 @@ impl KafkaSettings {
         config
     }
 
+    /// For reading all of a topic, as a member of no group.
+    pub fn table_reader(&self) -> ClientConfig {
+        let fixed = [
+            // The client asks for one, and has no use for it: nothing is joined or committed.
+            ("group.id", "veltrix-lookups"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("enable.partition.eof", "true"),
+        ];
+        self.config(&CONSUMER_DEFAULTS, &self.consumer, &fixed)
+    }
+
     /// For questions about the cluster.
     fn probe(&self) -> ClientConfig {
         self.config(&[], &self.consumer, &[])
@@ -378,7 +391,8 @@ mod tests {
     #[test]
     fn no_client_creates_topics() {
         let settings = settings(&[]).unwrap();
-        for config in [settings.producer(), settings.lone_producer(), settings.consumer("g"), settings.probe()] {
+        let consumers = [settings.consumer("g"), settings.table_reader(), settings.probe()];
+        for config in [settings.producer(), settings.lone_producer()].into_iter().chain(consumers) {
             assert_eq!(config.get("allow.auto.create.topics"), Some("false"));
         }
     }

@@ -11,7 +11,9 @@ mod file;
 mod http;
 mod remembered;
 mod table;
+mod topic;
 
+use crate::kafka::KafkaSettings;
 use crate::metrics::Metrics;
 use crate::stop::Stop;
 use file::FileTable;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 pub(crate) use table::View;
 use table::{Edition, Table};
+use topic::TopicTable;
 use veltrix_route_table::{Lookup, LookupCache, LookupSource, RouteTable};
 
 /// The sources of a table's lookups, in the order of the table's. A clone is the same ones.
@@ -138,6 +141,7 @@ pub(crate) struct Unusable {
 /// Makes sources.
 #[derive(Debug)]
 pub(crate) struct Preparer {
+    kafka: KafkaSettings,
     metrics: Metrics,
     /// Started when the first map asks for calls.
     calls: Option<Arc<Calls>>,
@@ -146,8 +150,8 @@ pub(crate) struct Preparer {
 }
 
 impl Preparer {
-    pub(crate) fn new(metrics: Metrics) -> Preparer {
-        Preparer { metrics, calls: None, last: Sources::default() }
+    pub(crate) fn new(kafka: KafkaSettings, metrics: Metrics) -> Preparer {
+        Preparer { kafka, metrics, calls: None, last: Sources::default() }
     }
 
     /// Readies the sources of all lookups of `table`, by `deadline`. Those that `in_force` has already are taken over. Events that need
@@ -183,9 +187,12 @@ impl Preparer {
                 let (id, path) = (id.clone(), path.clone());
                 Place::Memory(Following::begin(move |table, stop| FileTable::new(id, path, table).follow(stop)))
             }
-            Declared::Topic(_) => Place::Memory(Following::begin(|table, _| {
-                table.publish(Edition::Unusable("this engine reads no tables from topics".to_owned()));
-            })),
+            Declared::Topic(topic) => {
+                let (id, topic, kafka) = (id.clone(), topic.clone(), self.kafka.clone());
+                Place::Memory(Following::begin(move |table, stop| {
+                    TopicTable::new(id, topic, kafka, table).follow(stop)
+                }))
+            }
             Declared::Http { before, after, timeout, cache } => match self.calls() {
                 Ok(calls) => {
                     let target = Target { before, after, timeout: *timeout };

@@ -60,7 +60,7 @@ impl Broker {
         bootstrap.map(Broker::Real)
     }
 
-    fn bootstrap(&self) -> &str {
+    pub(crate) fn bootstrap(&self) -> &str {
         match self {
             Broker::Real(bootstrap) => bootstrap,
             Broker::Embedded(broker) => broker.bootstrap_servers(),
@@ -423,11 +423,17 @@ const DESTINATIONS: [&str; 6] =
 
 /// Starts an embedded broker with the topics that a fleet of this name will use.
 pub(crate) fn embedded(name: &str, partitions: u16) -> Broker {
+    embedded_with(name, partitions, &[])
+}
+
+/// The same, with further topics.
+pub(crate) fn embedded_with(name: &str, partitions: u16, further: &[&str]) -> Broker {
     let prefix = format!("{name}-{}", std::process::id());
     let names: Vec<String> = DESTINATIONS.iter().map(|topic| format!("{prefix}-{topic}")).collect();
     let source = format!("{prefix}-game-events");
     let mut topics: Vec<(&str, NonZeroU16)> = names.iter().map(|topic| (topic.as_str(), NonZeroU16::MIN)).collect();
     topics.push((&source, NonZeroU16::new(partitions).unwrap()));
+    topics.extend(further.iter().map(|topic| (*topic, NonZeroU16::new(3).unwrap())));
     Broker::Embedded(EmbeddedBroker::start(&topics).unwrap())
 }
 

@@ -1,12 +1,14 @@
 //! What events don't carry is looked up, and held against what an audit finds there.
 
-use crate::fleet::{Broker, EngineProcess, Fleet, embedded};
+use crate::fleet::{Broker, EngineProcess, Fleet, embedded, embedded_with};
 use crate::records::{Sender, read};
 use axum::Router;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use prost::Message as _;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +17,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use veltrix_engine::dev::updates::Versions;
 use veltrix_proto::v1::{
-    Condition, EventTypes, HttpCall, Lookup, LookupCache, LookupKey, OnAbsent, RecordPart, ReferenceTable, Route,
-    RouteMap, condition, lookup, lookup_key, reference_table,
+    Condition, EventTypes, HttpCall, KafkaTopic, Lookup, LookupCache, LookupKey, OnAbsent, RecordPart, ReferenceTable,
+    Route, RouteMap, condition, lookup, lookup_key, reference_table,
 };
 use veltrix_route_table::compile;
 
@@ -274,4 +276,56 @@ async fn a_call_that_takes_too_long_is_a_dead_letter_where_the_route_says_so_and
     let order: Vec<_> = delivered.iter().map(|arrived| arrived.payload.clone().unwrap()).collect();
     assert_eq!(order, [b"0", b"1", b"2"]);
     assert_eq!(engine.terminate(), Some(0));
+}
+
+/// Storms at a fleet whose players are in a compacted topic.
+async fn storm_with_a_topic(broker: Broker, name: &'static str, partitions: u16) {
+    let players = format!("{name}-{}-players", std::process::id());
+    let bootstrap = broker.bootstrap().to_owned();
+    if let Broker::Real(_) = broker {
+        let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", &bootstrap).create().unwrap();
+        let new = NewTopic::new(&players, 3, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+        admin.create_topics(&[new], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+    }
+    let topic = players.clone();
+    let filling = tokio::task::spawn_blocking(move || {
+        let sender = Sender::new(&bootstrap);
+        for number in 0..10_000 {
+            let key = format!("player-{number:06}");
+            // What was known before of all of them, and of every third one is not known any more.
+            sender.queue_record(&topic, key.as_bytes(), Some(b"{\"region\": \"eu\", \"level\": 9}"));
+            sender.queue_record(&topic, key.as_bytes(), known_of(key.as_bytes()).as_deref());
+        }
+        sender.flush();
+    });
+    filling.await.unwrap();
+    let origin = Some(reference_table::Origin::Kafka(KafkaTopic { topic: players }));
+    let table = lookup::Source::Table(ReferenceTable { origin });
+    let fleet = fleet_with(broker, name, partitions, vec![of_player("player", table)]).await;
+    let engine = fleet.start_engine(0);
+    fleet.wait_for_engines(1).await;
+    judge(&fleet, 1_000, 3, &engine).await;
+    // A map that is pushed again takes the table over.
+    fleet.push_again().await;
+    assert_eq!(engine.log().matches("reference table read").count(), 1, "{}", engine.log());
+    // Nothing is routed before the table is there again.
+    engine.kill();
+    fleet.wait_for_no_engine().await;
+    let engine = fleet.start_engine(0);
+    judge(&fleet, 1_001, 2, &engine).await;
+    assert_eq!(engine.metrics("veltrix_lookups_total")["{lookup=\"player\",result=\"failed\"}"], 0.0);
+    assert_eq!(engine.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_go_where_a_compacted_topic_says() {
+    let players = format!("compact-{}-players", std::process::id());
+    let broker = embedded_with("compact", 2, &[&players]);
+    storm_with_a_topic(broker, "compact", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_go_where_a_compacted_topic_of_a_real_broker_says() {
+    let Some(broker) = Broker::real("events that go where a compacted topic says") else { return };
+    storm_with_a_topic(broker, "compact-real", 4).await;
 }

@@ -71,6 +71,12 @@ impl Sender {
         self.flush();
     }
 
+    /// Queues a record of a table; without a payload it takes the key away.
+    pub(crate) fn queue_record(&self, topic: &str, key: &[u8], payload: Option<&[u8]>) {
+        let record = BaseRecord::<[u8], [u8]>::to(topic).key(key);
+        assert!(self.0.send(if let Some(payload) = payload { record.payload(payload) } else { record }).is_ok());
+    }
+
     pub(crate) fn flush(&self) {
         self.0.flush(PATIENCE).unwrap();
     }
