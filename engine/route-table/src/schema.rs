@@ -91,6 +91,7 @@ impl FromSchemas {
             ("destinations", map.destinations.len()),
             ("routes", map.routes.len()),
             ("tenants", map.tenants.len()),
+            ("lookups", map.lookups.len()),
         ];
         for (field, count) in fields {
             self.files.entry(field).or_default().resize_with(count, || file.to_owned());
@@ -273,6 +274,7 @@ impl Collected {
         self.from.map.destinations.extend(map.destinations);
         self.from.map.routes.extend(map.routes);
         self.from.map.tenants.extend(map.tenants);
+        self.from.map.lookups.extend(map.lookups);
         Ok(())
     }
 

@@ -51,6 +51,17 @@ fn options_of_several_files_and_of_nested_messages_add_up() {
 }
 
 #[test]
+fn lookups_are_declared_in_schemas_too() {
+    let lookups = r#"option (veltrix.v1.route_map) = {
+        lookups { id: "player" key { part: RECORD_PART_KEY } table { file: "players.jsonl" } }
+    };"#;
+    let event = EVENT.replace("to: \"d\"", "to: \"d\" when { cel: \"lookup.player.level > 7\" }");
+    let files = Files::new("lookups", &[("a.proto", MAP), ("b.proto", lookups), ("c.proto", &event)]);
+    let table = compile(&compile_files(std::slice::from_ref(&files.0)).unwrap()).unwrap();
+    assert_eq!(table.lookups().map(|lookup| lookup.id).collect::<Vec<_>>(), ["player"]);
+}
+
+#[test]
 fn conditions_about_protobuf_payloads_are_checked_against_the_messages_beside_them() {
     let source = r#"sources { topic: "chests" payload { protobuf { message: "game.Opened" } } event_type { constant: "opened" } }"#;
     let file = |when: &str| {
