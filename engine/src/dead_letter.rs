@@ -14,6 +14,8 @@ pub enum Cause {
     Undecided,
     /// No route wants the event, and the map says that such events are dead letters.
     Unmatched,
+    /// A destination with placeholders has no topic for the event.
+    Unplaced,
     /// The record is too large for its destination.
     TooLarge,
     /// The destination's topic is not there any more.
@@ -24,8 +26,15 @@ pub enum Cause {
 
 impl Cause {
     /// In the order of their numbers.
-    pub(crate) const ALL: [Cause; 6] =
-        [Cause::Unreadable, Cause::Undecided, Cause::Unmatched, Cause::TooLarge, Cause::UnknownTopic, Cause::Refused];
+    pub(crate) const ALL: [Cause; 7] = [
+        Cause::Unreadable,
+        Cause::Undecided,
+        Cause::Unmatched,
+        Cause::Unplaced,
+        Cause::TooLarge,
+        Cause::UnknownTopic,
+        Cause::Refused,
+    ];
 
     /// As it stands in headers and metrics.
     pub fn name(self) -> &'static str {
@@ -33,6 +42,7 @@ impl Cause {
             Cause::Unreadable => "unreadable",
             Cause::Undecided => "undecided",
             Cause::Unmatched => "unmatched",
+            Cause::Unplaced => "unplaced",
             Cause::TooLarge => "too_large",
             Cause::UnknownTopic => "unknown_topic",
             Cause::Refused => "refused",

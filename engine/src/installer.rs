@@ -345,13 +345,13 @@ impl Installer {
     }
 }
 
-/// Place, id and topic of each destination whose topic is such.
+/// Place among those of the map, id and topic of each destination whose topic is such.
 fn destinations_of(
     table: &RouteTable,
     is_such: impl Fn(&str) -> bool,
 ) -> impl Iterator<Item = (usize, String, String)> {
-    let such = table.destinations().enumerate().filter(move |(_, destination)| is_such(destination.topic));
-    such.map(|(index, destination)| (index, destination.id.to_owned(), destination.topic.to_owned()))
+    let such = table.destinations().filter(move |destination| is_such(destination.topic));
+    such.map(|destination| (destination.place, destination.id.to_owned(), destination.topic.to_owned()))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use crate::lookups::{Access, View};
 use prost::Message as _;
 use std::num::NonZeroU16;
 use veltrix_proto::v1::{
-    Destination, EventTypes, KafkaTopic, Lookup, LookupKey, ReferenceTable, Route, RouteMap, destination, lookup,
-    lookup_key, reference_table,
+    Destination, EventTypes, KafkaTopic, Lookup, LookupKey, ReferenceTable, Route, RouteMap, Tenant, destination,
+    lookup, lookup_key, reference_table,
 };
 use veltrix_route_table::compile;
 
@@ -106,7 +106,7 @@ fn without_kafka() -> Installer {
 fn map(topics: &[&str]) -> Bytes {
     let destination = |topic: &&str| Destination {
         id: format!("to-{topic}"),
-        kind: Some(destination::Kind::Kafka(KafkaTopic { topic: (*topic).to_owned() })),
+        kind: Some(destination::Kind::Kafka(KafkaTopic { topic: (*topic).to_owned(), ..Default::default() })),
     };
     let destinations: Vec<Destination> = topics.iter().map(destination).collect();
     let route = Route {
@@ -223,6 +223,27 @@ fn a_lookup_that_is_declared_as_before_keeps_its_source_and_one_that_is_not_gets
         let expected = if is_kept { &b"1"[..] } else { b"2" };
         assert_eq!(view_of(&now).get(b"p7"), Ok(Some(expected)));
     }
+}
+
+#[test]
+fn each_topic_that_placeholders_stand_for_is_looked_at_and_told_by_its_destinations_place() {
+    let mut installer = without_kafka();
+    let of_tenants = |map: &Bytes, topic: &str| -> Bytes {
+        let mut map = RouteMap::decode(map.clone()).unwrap();
+        map.destinations[0].kind =
+            Some(destination::Kind::Kafka(KafkaTopic { topic: topic.to_owned(), ..Default::default() }));
+        map.tenants = ["x", "ents"].map(|id| Tenant { id: id.to_owned(), ..Tenant::default() }).to_vec();
+        map.encode_to_vec().into()
+    };
+    let errors = prepare(&mut installer, 1, &of_tenants(&map(&["a", "b"]), "ev{tenant}")).unwrap_err();
+    assert!(matches!(errors.as_slice(), [PrepareError::Loop { index: 0, .. }]), "{errors:?}");
+    let text = errors[0].to_string();
+    assert!(text.contains("destination `to-a` names topic `events`, which this engine reads from"), "{text}");
+    // All of them are asked for, and none once they are in force.
+    installer.begin_with(version(1), &of_tenants(&map(&["a", "b"]), "a-{tenant}")).unwrap();
+    let errors = prepare(&mut installer, 2, &map(&["b", "a-x", "a-y"])).unwrap_err();
+    assert!(matches!(errors.as_slice(), [PrepareError::Kafka(_)]), "{errors:?}");
+    prepare(&mut installer, 2, &map(&["b", "a-x", "a-ents"])).unwrap();
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn answer_blocking(installer: &mut Installer, update: route_update::Update) -> O
             Some(match installer.prepare(version, &sha256, route_map) {
                 Ok(took) => engine_report::Report::Prepared(Prepared { version, sha256, took: took.try_into().ok() }),
                 Err(errors) => {
-                    let reasons: Vec<RefusedField> = errors.into_iter().flat_map(reasons_of).collect();
+                    let reasons = told(errors);
                     for reason in &reasons {
                         tracing::warn!(version, path = reason.path, "RouteMap refused: {}", reason.message);
                     }
@@ -208,6 +208,17 @@ fn answer_blocking(installer: &mut Installer, update: route_update::Update) -> O
         }
         route_update::Update::Welcome(_) => None,
     }
+}
+
+/// The reasons for a refusal. Topics that are missing can be more than a message has room for.
+fn told(errors: Vec<PrepareError>) -> Vec<RefusedField> {
+    let more = errors.len().saturating_sub(veltrix_route_table::Refused::REASONS_MAX);
+    let mut reasons: Vec<RefusedField> =
+        errors.into_iter().take(veltrix_route_table::Refused::REASONS_MAX).flat_map(reasons_of).collect();
+    if more > 0 {
+        reasons.push(RefusedField { path: String::new(), message: format!("and {more} more") });
+    }
+    reasons
 }
 
 fn reasons_of(error: PrepareError) -> Vec<RefusedField> {
@@ -268,7 +279,7 @@ mod tests {
             name: "test".into(),
             destinations: vec![v1::Destination {
                 id: "orders".into(),
-                kind: Some(destination::Kind::Kafka(v1::KafkaTopic { topic: "orders".into() })),
+                kind: Some(destination::Kind::Kafka(v1::KafkaTopic { topic: "orders".into(), ..Default::default() })),
             }],
             routes: vec![v1::Route {
                 id: "route".into(),

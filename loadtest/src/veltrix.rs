@@ -137,7 +137,7 @@ fn route_map(rules: &[Rule]) -> Vec<u8> {
         name: "rules".into(),
         destinations: vec![v1::Destination {
             id: DESTINATION.into(),
-            kind: Some(destination::Kind::Kafka(v1::KafkaTopic { topic: DESTINATION.into() })),
+            kind: Some(destination::Kind::Kafka(v1::KafkaTopic { topic: DESTINATION.into(), ..Default::default() })),
         }],
         sources: vec![v1::Source {
             topic: TOPIC.into(),

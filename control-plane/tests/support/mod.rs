@@ -33,7 +33,7 @@ pub fn map(event_type: &str) -> Bytes {
         name: "test".into(),
         destinations: vec![v1::Destination {
             id: "orders".into(),
-            kind: Some(destination::Kind::Kafka(v1::KafkaTopic { topic: "orders".into() })),
+            kind: Some(destination::Kind::Kafka(v1::KafkaTopic { topic: "orders".into(), ..Default::default() })),
         }],
         routes: vec![v1::Route {
             id: "route".into(),

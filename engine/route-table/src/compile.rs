@@ -6,7 +6,7 @@
 use crate::condition::ConditionIndex;
 use crate::condition::range;
 use crate::decode::Decoder;
-use crate::decode::{Compiled, ExclusiveGroup, Wish};
+use crate::decode::{Compiled, Declared, ExclusiveGroup, TemplateScratch, Wish};
 use crate::fault::{Fault, Reason, Refused};
 use crate::fields::{FieldIndex, PlanIndex};
 use crate::interned::Interned;
@@ -107,6 +107,10 @@ pub(crate) struct Scratch {
     pub(crate) blocks: Vec<Block>,
     pub(crate) groups: GroupScratch,
     pub(crate) destinations: Interned,
+    /// The destinations that were read.
+    pub(crate) declared: Vec<Declared>,
+    pub(crate) templates: TemplateScratch,
+    pub(crate) allowed_by_text: Interned,
     pub(crate) topics: Interned,
     pub(crate) source_topics: Interned,
     pub(crate) routes: Interned,
@@ -186,6 +190,10 @@ impl Reasons {
         self.reasons.is_empty()
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.reasons.len() + self.omitted
+    }
+
     pub(crate) fn add(&mut self, path: &[Segment], fault: Fault) {
         if self.reasons.len() >= Refused::REASONS_MAX {
             self.omitted += 1;
@@ -238,9 +246,12 @@ impl Scratch {
         self.looked_up.clear();
         self.groups.clear();
         self.exclusive_groups.clear();
+        self.declared.clear();
+        self.templates.clear();
         self.messages = Messages::default();
         for interned in [
             &mut self.destinations,
+            &mut self.allowed_by_text,
             &mut self.topics,
             &mut self.source_topics,
             &mut self.routes,

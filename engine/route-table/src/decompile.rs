@@ -74,7 +74,7 @@ impl RouteTable {
         })
     }
 
-    fn attribute(&self, attribute: Attribute) -> v1::predicate::Attribute {
+    pub(crate) fn attribute(&self, attribute: Attribute) -> v1::predicate::Attribute {
         let part = |part: RecordPart| v1::predicate::Attribute::Part(part.into());
         match attribute {
             Attribute::Key => part(RecordPart::Key),

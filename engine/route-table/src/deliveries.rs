@@ -6,6 +6,7 @@ use crate::lookups::Need;
 use crate::resume::Waiting;
 use crate::source::Unreadable;
 use crate::table::{DestinationIndex, RouteIndex, RouteTable, Unmatched};
+use crate::template::{Placing, Unplaced};
 
 /// Who gets an event. Made once per thread and reused for every event and every table.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub struct Deliveries {
     pub(crate) list: Vec<Delivery>,
     pub(crate) verdict: Verdict,
     pub(crate) undecided: Option<RouteIndex>,
-    /// Per destination: where it stands in `list`, if its mark is of this event.
+    /// Per destination: where it stands in `list`, if its mark is of this event. Behind those the same for each template.
     pub(crate) listed: Vec<Listed>,
     /// Tells this event's entries from those of events before it, so that nothing has to be wiped in between.
     pub(crate) mark: u32,
@@ -22,6 +23,7 @@ pub struct Deliveries {
     pub(crate) waiting: Vec<Waiting>,
     /// Those that did before answers came.
     pub(crate) waited: Vec<Waiting>,
+    pub(crate) placing: Placing,
     pub(crate) memory: Memory,
 }
 
@@ -70,6 +72,7 @@ impl Deliveries {
             aside: Aside::default(),
             waiting: Vec::new(),
             waited: Vec::new(),
+            placing: Placing::default(),
             memory: Memory::default(),
         }
     }
@@ -96,6 +99,17 @@ impl Deliveries {
         is_waiting.then(|| self.memory.buffers.inquiry.needs()).into_iter().flatten()
     }
 
+    /// The deliveries to destinations with placeholders whose topic the event does not name, each destination once.
+    pub fn unplaced(&self) -> &[Unplaced] {
+        &self.placing.unplaced
+    }
+
+    /// Whether the event belongs to the dead letters, for whatever reason; its deliveries stand beside that.
+    pub fn asks_for_dead_letter(&self) -> bool {
+        let as_a_whole = matches!(self.verdict, Verdict::Unreadable(_) | Verdict::Unmatched(Unmatched::DeadLetter));
+        as_a_whole || self.undecided.is_some() || self.unplaced().iter().any(|unplaced| unplaced.instead.is_none())
+    }
+
     /// Forgets the event before. Allocates only when a table needs more than any before.
     #[inline]
     pub(crate) fn begin(&mut self, table: &RouteTable) {
@@ -104,19 +118,22 @@ impl Deliveries {
         self.undecided = None;
         self.aside.clear();
         self.waiting.clear();
+        self.placing.clear();
         self.memory.begin(table.readers, table.lookups.rows.len());
-        let has_room = self.listed.len() >= table.destinations.len() && self.aside.has_room_for(table.exclusives.len());
+        let destinations = table.destinations.len() + table.templates.rows.len();
+        let has_room = self.listed.len() >= destinations && self.aside.has_room_for(table.exclusives.len());
         if !has_room || self.mark == u32::MAX {
-            self.regrow(table);
+            self.regrow(table, destinations);
         }
         self.mark += 1;
     }
 
     #[cold]
-    fn regrow(&mut self, table: &RouteTable) {
+    fn regrow(&mut self, table: &RouteTable, destinations: usize) {
         self.mark = 0;
         self.aside.grow(table.exclusives.len());
-        let destinations = table.destinations.len().max(self.listed.len());
+        self.placing.grow(table.templates.rows.len());
+        let destinations = destinations.max(self.listed.len());
         self.listed.clear();
         self.listed.resize(destinations, Listed::default());
         self.list.reserve(destinations);

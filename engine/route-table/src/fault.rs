@@ -84,6 +84,28 @@ pub enum Fault {
         "`{topic}` can't be the name of a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`, and not `.` or `..`"
     )]
     InvalidTopic { topic: String },
+    #[error("`{name}` can't be the name of a placeholder: a to z, A to Z, 0 to 9 and `_`, at least one")]
+    InvalidPlaceholder { name: String },
+    #[error("a brace in `{topic}` belongs to no placeholder; a topic's name has none but those around placeholders")]
+    StrayBrace { topic: String },
+    #[error("`{{{name}}}` is not declared; say under `placeholders` what it stands for")]
+    UnknownPlaceholder { name: String },
+    #[error("`{{{name}}}` is not in the topic; remove it, or name it there")]
+    UnusedPlaceholder { name: String },
+    #[error("a reference table is one topic; remove placeholders and otherwise")]
+    TemplateAsTable,
+    #[error("a placeholder stands for one value; remove through_arrays")]
+    PlaceholderThroughArrays,
+    #[error(
+        "stands for the tenants that the map names, and it names none; declare one, or list the values that are allowed"
+    )]
+    NoTenants,
+    #[error("has no meaning for a topic without placeholders, which every event has; remove it")]
+    OtherwiseWithoutPlaceholders,
+    #[error(
+        "`{id}` has placeholders itself, so that it could be without a topic, too; name a destination without them"
+    )]
+    OtherwiseWithPlaceholders { id: String },
     #[error("must not be empty; {instead}")]
     EmptyText { instead: &'static str },
     #[error("{part} can't be used here; {instead}")]

@@ -22,7 +22,7 @@
 //!     name: "example".into(),
 //!     destinations: vec![v1::Destination {
 //!         id: "leaderboard".into(),
-//!         kind: Some(destination::Kind::Kafka(v1::KafkaTopic { topic: "hunt-leaderboard".into() })),
+//!         kind: Some(destination::Kind::Kafka(v1::KafkaTopic { topic: "hunt-leaderboard".into(), ..Default::default() })),
 //!     }],
 //!     routes: vec![v1::Route {
 //!         id: "clues".into(),
@@ -92,6 +92,7 @@ pub mod schema;
 mod share;
 mod source;
 mod table;
+mod template;
 #[doc(hidden)]
 pub mod value;
 mod values;
@@ -108,7 +109,7 @@ pub use diff::{Aspect, Change, Detail, EventDiff, How, Subject, diff, diff_event
 pub use event::{Event, Value};
 pub use explain::{
     Actual, ActualValue, Because, Cause, DeliveryExplanation, Explanation, InGroup, NoFields, Outcome,
-    RouteExplanation, SharePlace, TenantFound, ValueKind,
+    RouteExplanation, SharePlace, TenantFound, UnplacedExplanation, ValueKind,
 };
 pub use fault::{BadUrl, Fault, Reason, Refused, WireFault};
 pub use filed::RouteTypes;
@@ -117,4 +118,5 @@ pub use lookups::{Answers, Lookup, LookupCache, LookupIndex, LookupSource, Need,
 pub use protobuf::BadDescriptors;
 pub use source::Unreadable;
 pub use table::{Destination, DestinationIndex, RouteIndex, RouteTable, Unmatched, Written};
+pub use template::Unplaced;
 pub use version::RouteMapVersion;

@@ -4,9 +4,10 @@
 //! list, and each engine tells the control plane its own.
 //!
 //! They also bound memory, which the bytes of a map alone do not: 256 MiB could hold 45 million types of four letters. Besides its
-//! text, a type takes up to 96 bytes of a table and 250 while the table is compiled, a predicate 160 and 310, a value of an `in` 32
-//! (`tests/allocations.rs` holds this). Where 12 to 256 texts of one attribute are tested for under one type they are looked up, which takes
-//! up to 230 and 420 for such a predicate, 160 and 240 for such a value; of these there are at most 1,048,576. With 4,000,000 types, as
+//! text, a type takes up to 96 bytes of a table and 250 while the table is compiled, a predicate 160 and 310, a value of an `in` 32; a
+//! topic that placeholders stand for takes 160 and 280 (`tests/allocations.rs` holds this). Where 12 to 256 texts of one attribute are tested
+//! for under one type they are looked up, which takes up to 230 and 420 for such a predicate, 160 and 240 for such a value; of these there are
+//! at most 1,048,576. With 4,000,000 types, as
 //! many different predicates and 8,000,000 values in one map that is 1.3 GiB, and 2.5 GiB while it is compiled, besides its texts. Who
 //! changes such a map holds another such table meanwhile: the one in force.
 
@@ -36,6 +37,7 @@ limits! {
     MAP_BYTES = "map_bytes", 256 << 20, "bytes of a serialized RouteMap";
     SOURCES = "sources", 1_024, "sources in a map";
     DESTINATIONS = "destinations", 16_384, "destinations in a map";
+    TOPICS = "topics", 65_536, "topics that the destinations with placeholders of a map stand for";
     ROUTES = "routes", 2_000_000, "routes in a map, those of its tenants included";
     TENANTS = "tenants", 100_000, "tenants in a map";
     TYPES = "types", 4_000_000, "exact event types and prefixes of all routes of a map";
@@ -66,6 +68,7 @@ limits! {
     MESSAGE_FIELDS = "message_fields", 4_096, "fields of one message";
     PROTOBUF_PLACES = "protobuf_places", 4_000_000, "fields that all conditions of a map look for in all messages that they can be about";
     PAYLOAD_DEPTH = "payload_depth", 1_024, "nesting of a JSON payload that is validated as a whole";
+    PLACEHOLDERS = "placeholders", 4, "placeholders of one topic";
     LITERAL_BYTES = "literal_bytes", 4_096, "bytes of a value that a predicate compares with";
     LOOKUP_SOURCE_BYTES = "lookup_source_bytes", 2_048, "bytes of the URL or path that a lookup's answers come from";
     LOOKUP_TIMEOUT_MS = "lookup_timeout_ms", 10_000, "milliseconds that an event waits for a call";
@@ -88,6 +91,8 @@ pub struct Usage {
     pub sources: u64,
     /// Of [`DESTINATIONS`].
     pub destinations: u64,
+    /// Of [`TOPICS`].
+    pub topics: u64,
     /// Of [`ROUTES`].
     pub routes: u64,
     /// Of [`TENANTS`].
@@ -111,6 +116,7 @@ impl Usage {
             (&MAP_BYTES, self.bytes),
             (&SOURCES, self.sources),
             (&DESTINATIONS, self.destinations),
+            (&TOPICS, self.topics),
             (&ROUTES, self.routes),
             (&TENANTS, self.tenants),
             (&TYPES, self.types),

@@ -6,7 +6,7 @@ use crate::condition::Truth;
 use crate::deliveries::{Deliveries, Verdict};
 use crate::event::Event;
 use crate::exclusive::Exclusive;
-use crate::lookups::{Answers, LookupIndex, Pending};
+use crate::lookups::{Answers, Inquiry, LookupIndex, Pending};
 use crate::table::{Candidate, Delivering, RouteTable};
 
 /// A route that can't be decided before something was looked up.
@@ -34,32 +34,35 @@ impl RouteTable {
         }
         std::mem::swap(&mut out.waiting, &mut out.waited);
         out.waiting.clear();
-        let Deliveries { list, listed, mark, undecided, aside, waiting, waited, memory, .. } = out;
+        let Deliveries { list, listed, mark, undecided, aside, waiting, waited, placing, memory, verdict } = out;
         memory.buffers.inquiry.take_in(&self.lookups, &self.fields, answers);
-        let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided, aside, waiting };
-        let slot = self.with_facts(event, answers, memory, |facts, mut work| {
+        let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided, aside, waiting, placing };
+        let said = self.with_facts(event, answers, memory, |facts, mut work| {
             let evaluation = self.evaluation(facts);
             for Waiting { candidate, .. } in waited {
                 self.decide(*candidate, &evaluation, work.again(), &mut sink);
             }
-            self.slot_of(facts).unwrap_or(0)
+            let slot = self.slot_of(facts).unwrap_or(0);
+            sink.conclude(slot, facts, work)
         });
         // It was readable before.
-        if let Ok(Some(slot)) = slot {
-            self.conclude(slot, out);
+        if let Ok(Some(said)) = said {
+            *verdict = said;
         }
     }
+}
 
+impl Delivering<'_> {
     /// Says what to look up for the routes that wait, and whether any do. One that stands behind a route which matches in its exclusive
     /// group waits in vain; one that stands behind another which waits is asked when that one is decided.
     #[cold]
-    pub(crate) fn is_still_waiting(&self, out: &mut Deliveries) -> bool {
-        let Deliveries { waiting, aside, memory, .. } = out;
-        let exclusive = |waiting: &Waiting| self.exclusives.get(waiting.candidate.exclusive()? as usize);
+    pub(crate) fn is_still_waiting(&mut self, inquiry: &mut Inquiry) -> bool {
+        let Delivering { table: RouteTable { exclusives, .. }, waiting, aside, .. } = self;
+        let exclusive = |waiting: &Waiting| exclusives.get(waiting.candidate.exclusive()? as usize);
         waiting.sort_unstable_by_key(|waiting| (exclusive(waiting).map(Exclusive::order), waiting.candidate.route));
         // An event may come to a route by several of its values.
         waiting.dedup_by_key(|waiting| waiting.candidate.route);
-        let mut decided = aside.in_order(&self.exclusives).peekable();
+        let mut decided = aside.in_order(exclusives).peekable();
         let (mut group, mut ahead) = (None, Ahead::default());
         waiting.retain_mut(|waiting| {
             let Some(own) = exclusive(waiting) else { return true };
@@ -80,7 +83,7 @@ impl RouteTable {
             ahead.may_end |= !own.continues;
             true
         });
-        memory.buffers.inquiry.need(waiting.iter().filter(|waiting| waiting.is_asked).map(|waiting| waiting.lookup));
+        inquiry.need(waiting.iter().filter(|waiting| waiting.is_asked).map(|waiting| waiting.lookup));
         !waiting.is_empty()
     }
 }

@@ -18,6 +18,7 @@ use crate::lookups::{Answers, Lookup, LookupIndex, Lookups, NO_ANSWERS};
 use crate::protobuf::check::Schema;
 use crate::resume::Waiting;
 use crate::source::{Envelope, Opener, Origin, SourceRule, Unreadable};
+use crate::template::{Placing, Templates};
 use std::ops::Range;
 
 /// A compiled RouteMap. Made by [`Compiler::compile`](crate::Compiler::compile).
@@ -26,7 +27,9 @@ pub struct RouteTable {
     /// All texts that are kept, one behind the other.
     pub(crate) texts: String,
     pub(crate) name: Text,
+    /// Every topic that an event can go to: those that are named, then those that templates stand for.
     pub(crate) destinations: Vec<DestinationRow>,
+    pub(crate) templates: Templates,
     pub(crate) routes: Vec<RouteRow>,
     /// Where the routes of tenants begin; those before it are for all of them.
     pub(crate) first_of_tenants: RouteIndex,
@@ -80,6 +83,8 @@ impl Text {
 pub(crate) struct DestinationRow {
     pub(crate) id: Text,
     pub(crate) topic: Text,
+    /// Among the destinations of the map.
+    pub(crate) place: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -209,12 +214,25 @@ pub(crate) fn space(slot: u32, kind: KeyKind) -> u32 {
 
 /// Place of a destination in one table; meaningless in any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DestinationIndex(pub(crate) u16);
+pub struct DestinationIndex(pub(crate) u32);
 
 impl DestinationIndex {
+    /// The limits `destinations` and `topics` keep rows far below this; from here on it is places among the templates.
+    const TEMPLATE: u32 = 1 << 31;
+
     /// For arrays that run beside the table's destinations.
     pub fn get(self) -> usize {
-        usize::from(self.0)
+        self.0 as usize
+    }
+
+    pub(crate) fn of_template(place: u32) -> DestinationIndex {
+        DestinationIndex(DestinationIndex::TEMPLATE | place)
+    }
+
+    /// The place of a destination with placeholders among the templates.
+    #[inline]
+    pub(crate) fn template(self) -> Option<u32> {
+        self.0.checked_sub(DestinationIndex::TEMPLATE)
     }
 }
 
@@ -229,13 +247,15 @@ impl RouteIndex {
     }
 }
 
-/// A destination as the map declares it.
+/// A topic that events go to: all of a destination, or one of those that a destination with placeholders stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination<'t> {
-    /// Its name in the map.
+    /// The destination's name in the map. Those of a destination with placeholders have it in common.
     pub id: &'t str,
-    /// The Kafka topic behind it.
+    /// The Kafka topic. No two of a table have the same one.
     pub topic: &'t str,
+    /// Which of the map's destinations declares it, counted from 0.
+    pub place: usize,
 }
 
 /// What the map, or the event's tenant, says of events that no route wants.
@@ -246,7 +266,7 @@ pub enum Unmatched {
     Drop,
     /// They go to the dead letters.
     DeadLetter,
-    /// They go to this destination.
+    /// They go to this destination. Of one with placeholders no topic is known before the event is: the deliveries have it.
     Destination(DestinationIndex),
 }
 
@@ -290,38 +310,15 @@ impl RouteTable {
     #[inline]
     pub fn route<E: Event>(&self, event: &E, out: &mut Deliveries) {
         out.begin(self);
-        let Deliveries { list, listed, mark, undecided, aside, waiting, memory, verdict, .. } = out;
-        let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided, aside, waiting };
-        match self.ask(event, memory, &mut sink) {
-            Ok(slot) => self.conclude(slot, out),
-            Err(reason) => *verdict = Verdict::Unreadable(reason),
-        }
-    }
-
-    /// Finds the verdict when all routes were asked. `slot` is that of the event's tenant.
-    #[inline]
-    pub(crate) fn conclude(&self, slot: u32, out: &mut Deliveries) {
-        if !out.waiting.is_empty() && self.is_still_waiting(out) {
-            out.verdict = Verdict::Waiting;
-            return;
-        }
-        let Deliveries { list, listed, mark, undecided, aside, waiting, verdict, .. } = out;
-        if !aside.is_empty() {
-            Delivering { table: self, list, listed, mark: *mark, undecided, aside, waiting }.settle();
-        }
-        let row = self.slots.get(slot as usize);
-        if let Some(row) = row.filter(|row| row.alike.is_some()) {
-            let routes = list.iter_mut().filter_map(|delivery| delivery.route.as_mut());
-            self.move_routes(routes.chain(undecided.as_mut()), row);
-        }
-        *verdict = if !list.is_empty() || undecided.is_some() {
-            Verdict::Routed
-        } else {
-            let policy = row.and_then(|row| row.unmatched).unwrap_or(self.unmatched);
-            if let Unmatched::Destination(destination) = policy {
-                list.push(Delivery { destination, route: None });
-            }
-            Verdict::Unmatched(policy)
+        let Deliveries { list, listed, mark, undecided, aside, waiting, placing, memory, verdict, .. } = out;
+        let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided, aside, waiting, placing };
+        let said = self.with_facts(event, &NO_ANSWERS, memory, |facts, mut work| {
+            let slot = self.ask_slots(facts, work.again(), &mut sink);
+            sink.conclude(slot, facts, work)
+        });
+        *verdict = match said {
+            Ok(said) => said.unwrap_or(Verdict::Unmatched(self.unmatched)),
+            Err(reason) => Verdict::Unreadable(reason),
         };
     }
 
@@ -502,13 +499,17 @@ impl RouteTable {
 
     /// The destination at a place of this table; `None` for an index of a larger table.
     pub fn destination(&self, index: DestinationIndex) -> Option<Destination<'_>> {
-        let row = self.destinations.get(index.get())?;
-        Some(Destination { id: row.id.of(&self.texts), topic: row.topic.of(&self.texts) })
+        self.destinations.get(index.get()).map(|row| self.shown(row))
     }
 
-    /// All destinations, in the order of the map and of [`DestinationIndex::get`].
+    /// All topics that events can go to, in the order of [`DestinationIndex::get`]: those that the map names in its order, then those that its
+    /// destinations with placeholders stand for.
     pub fn destinations(&self) -> impl ExactSizeIterator<Item = Destination<'_>> {
-        self.destinations.iter().map(|row| Destination { id: row.id.of(&self.texts), topic: row.topic.of(&self.texts) })
+        self.destinations.iter().map(|row| self.shown(row))
+    }
+
+    fn shown(&self, row: &DestinationRow) -> Destination<'_> {
+        Destination { id: row.id.of(&self.texts), topic: row.topic.of(&self.texts), place: row.place as usize }
     }
 
     /// The route at a place among those of the map; `None` if it has not so many.
@@ -555,6 +556,7 @@ impl RouteTable {
         size_of::<Self>()
             + self.texts.capacity()
             + self.destinations.capacity() * size_of::<DestinationRow>()
+            + self.templates.memory_bytes()
             + self.routes.capacity() * size_of::<RouteRow>()
             + self.fan_outs.capacity() * size_of::<FanOut>()
             + self.fan_out_destinations.capacity() * size_of::<DestinationIndex>()
@@ -581,6 +583,7 @@ impl RouteTable {
             texts: String::new(),
             name: Text::default(),
             destinations: Vec::new(),
+            templates: Templates::default(),
             routes: Vec::new(),
             first_of_tenants: RouteIndex(0),
             fan_outs: Vec::new(),
@@ -611,6 +614,7 @@ impl RouteTable {
         self.texts.clear();
         self.name = Text::default();
         self.destinations.clear();
+        self.templates.clear();
         self.routes.clear();
         self.fan_outs.clear();
         self.fan_out_destinations.clear();
@@ -653,6 +657,7 @@ pub(crate) struct Delivering<'d> {
     pub(crate) undecided: &'d mut Option<RouteIndex>,
     pub(crate) aside: &'d mut Aside,
     pub(crate) waiting: &'d mut Vec<Waiting>,
+    pub(crate) placing: &'d mut Placing,
 }
 
 impl Sink for Delivering<'_> {
@@ -676,21 +681,44 @@ impl Delivering<'_> {
     fn deliver(&mut self, fan_out: u32, route: RouteIndex) {
         let FanOut { first, count } = self.table.fan_outs.get(fan_out as usize).copied().unwrap_or_default();
         for destination in self.table.fan_out_destinations.get(range(first, count)).unwrap_or_default() {
-            self.add(*destination, route);
+            self.add(*destination, Some(route));
         }
     }
 
     #[inline]
-    fn add(&mut self, destination: DestinationIndex, route: RouteIndex) {
-        let Some(listed) = self.listed.get_mut(destination.get()) else { return };
-        if listed.mark == self.mark {
-            if let Some(earlier) = self.list.get_mut(listed.at as usize) {
-                earlier.route = earlier.route.min(Some(route));
-            }
-            return;
+    pub(crate) fn add(&mut self, destination: DestinationIndex, route: Option<RouteIndex>) {
+        let Some(listed) = self.listed.get_mut(destination.get()) else { return self.name(destination, route) };
+        note(listed, self.mark, self.list, Delivery { destination, route });
+    }
+
+    /// Decides what is left when all routes were asked, and says what becomes of the event. `slot` is that of its tenant.
+    #[inline]
+    pub(crate) fn conclude(&mut self, slot: u32, facts: &Facts<'_>, work: Work<'_>) -> Verdict {
+        if !self.waiting.is_empty() && self.is_still_waiting(&mut work.buffers.inquiry) {
+            return Verdict::Waiting;
         }
-        *listed = Listed { mark: self.mark, at: self.list.len() as u32 };
-        self.list.push(Delivery { destination, route: Some(route) });
+        if !self.aside.is_empty() {
+            self.settle();
+        }
+        let row = self.table.slots.get(slot as usize);
+        let verdict = if !self.list.is_empty() || self.undecided.is_some() || !self.placing.named.is_empty() {
+            Verdict::Routed
+        } else {
+            let policy = row.and_then(|row| row.unmatched).unwrap_or(self.table.unmatched);
+            if let Unmatched::Destination(destination) = policy {
+                self.add(destination, None);
+            }
+            Verdict::Unmatched(policy)
+        };
+        if !self.placing.named.is_empty() {
+            self.place(facts, slot, work);
+        }
+        if let Some(row) = row.filter(|row| row.alike.is_some()) {
+            let routes = self.list.iter_mut().map(|delivery| &mut delivery.route);
+            let routes = routes.chain(self.placing.unplaced.iter_mut().map(|unplaced| &mut unplaced.route));
+            self.table.move_routes(routes.filter_map(Option::as_mut).chain(self.undecided.as_mut()), row);
+        }
+        verdict
     }
 
     /// Whether it makes a difference for a route that its condition is absent and not false.
@@ -724,6 +752,19 @@ impl Delivering<'_> {
         });
         *self.aside = aside;
     }
+}
+
+/// Adds a delivery to a list that has each destination once, with the first route that sends the event there.
+#[inline]
+pub(crate) fn note(listed: &mut Listed, mark: u32, list: &mut Vec<Delivery>, delivery: Delivery) {
+    if listed.mark == mark {
+        if let Some(earlier) = list.get_mut(listed.at as usize) {
+            earlier.route = earlier.route.min(delivery.route);
+        }
+        return;
+    }
+    *listed = Listed { mark, at: list.len() as u32 };
+    list.push(delivery);
 }
 
 /// Lists the routes that match.

@@ -10,9 +10,10 @@ use prost::Message as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use veltrix_proto::v1::{
-    CloudEvents, Condition, Conditions, EventTypes, Exclusive, Field, Literal, Literals, Lookup, LookupKey, Payload,
-    Predicate, ProtobufMessage, Range, RecordPart, ReferenceTable, Route, RouteMap, Share, Source, Validation,
-    condition, literal, lookup, lookup_key, payload, predicate, range, reference_table,
+    CloudEvents, Condition, Conditions, EventTypes, Exclusive, Field, KafkaTopic, Literal, Literals, Lookup, LookupKey,
+    Payload, Placeholder, Predicate, ProtobufMessage, Range, RecordPart, ReferenceTable, Route, RouteMap, Share,
+    Source, Tenant, Validation, Values, condition, destination, literal, lookup, lookup_key, payload, placeholder,
+    predicate, range, reference_table,
 };
 use veltrix_route_table::json::{Plans, Reader, Wanted, validate};
 use veltrix_route_table::{Answers, Compiler, Deliveries, Event, Value, Verdict};
@@ -224,6 +225,87 @@ impl Event for Repeating {
     }
 }
 
+/// Every third route goes to topics that tenants and regions of the payload name, most of all combinations of them.
+fn to_templates(routes: usize, edition: usize) -> RouteMap {
+    let mut map = with_conditions(routes, edition);
+    let values = |what: &str, count: usize| {
+        let values = (edition..edition + count).map(|n| format!("{what}-{n:03}")).collect();
+        Some(placeholder::Allowed::Values(Values { values }))
+    };
+    let placeholder = |name: &str, value, allowed| Placeholder { name: name.to_owned(), value: Some(value), allowed };
+    let region = Field { names: vec!["region".to_owned()], ..Field::default() };
+    let stage = placeholder::Value::Header("ce_stage".to_owned());
+    let kafka = KafkaTopic {
+        topic: "hunt-{tenant}-{region}-{stage}".to_owned(),
+        placeholders: vec![
+            placeholder("region", placeholder::Value::Field(region), values("region", 20)),
+            placeholder("stage", stage, values("stage", 3)),
+        ],
+        otherwise: "destination-0".to_owned(),
+    };
+    map.destinations[11].kind = Some(destination::Kind::Kafka(kafka.clone()));
+    let lacking = KafkaTopic { topic: format!("x-{}", kafka.topic), otherwise: String::new(), ..kafka };
+    map.destinations[10].kind = Some(destination::Kind::Kafka(lacking));
+    map.tenants = (0..50).map(|n| Tenant { id: format!("tenant-{:03}", n + edition), ..Tenant::default() }).collect();
+    map
+}
+
+/// Names topics, or lacks something.
+struct Naming {
+    tenant: String,
+    payload: String,
+}
+
+impl Event for Naming {
+    fn topic(&self) -> &str {
+        "game-events"
+    }
+
+    fn key(&self) -> Value<'_> {
+        Value::Missing
+    }
+
+    fn header(&self, name: &str) -> Value<'_> {
+        match name {
+            "ce_type" => Value::Bytes(b"type"),
+            "ce_tenant" => Value::Bytes(self.tenant.as_bytes()),
+            "ce_stage" => Value::Bytes(b"stage-002"),
+            _ => Value::Missing,
+        }
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        Some(self.payload.as_bytes())
+    }
+}
+
+#[test]
+fn routing_to_topics_that_events_name_allocates_nothing() {
+    let to = (0..12).map(|n| format!("destination-{n}")).collect();
+    let route = Route { id: "all".to_owned(), types: any(), to, ..Route::default() };
+    let map = RouteMap { routes: vec![route], ..to_templates(1, 0) };
+    let table = Compiler::new().compile(&map.encode_to_vec()).unwrap();
+    assert_eq!(table.destinations().len(), 10 + 2 * 50 * 20 * 3);
+    let event = |n: usize| Naming {
+        tenant: format!("tenant-{:03}", n % 60),
+        payload: format!(r#"{{"player": [1, {n}], "region": "region\u002d{:03}"}}"#, n % 21),
+    };
+    let events: Vec<Naming> = (0..1_000).map(event).collect();
+    let mut out = Deliveries::new();
+    let mut route_all = || {
+        let (mut placed, mut unplaced) = (0, 0);
+        for event in &events {
+            table.route(event, &mut out);
+            assert_eq!(out.list().len() + out.unplaced().len(), 12);
+            placed += usize::from(out.unplaced().is_empty());
+            unplaced += usize::from(out.asks_for_dead_letter());
+        }
+        assert!(placed > 700 && unplaced > 100, "{placed} {unplaced}");
+    };
+    route_all();
+    assert_eq!(allocations(route_all), 0);
+}
+
 #[test]
 fn routing_to_exclusive_groups_allocates_nothing_however_often_an_event_meets_their_routes() {
     // Enough routes to be found by the values that they want: an event with a value many times meets a route as often.
@@ -264,7 +346,7 @@ fn routing_to_exclusive_groups_allocates_nothing_however_often_an_event_meets_th
 
 #[test]
 fn an_update_of_the_same_size_allocates_nothing_whatever_the_size() {
-    let kinds: [fn(usize, usize) -> RouteMap; 2] = [with_conditions, in_groups];
+    let kinds: [fn(usize, usize) -> RouteMap; 3] = [with_conditions, in_groups, to_templates];
     for (routes, map) in [1_800, 50_000].into_iter().flat_map(|routes| kinds.map(|map| (routes, map))) {
         let maps: Vec<Vec<u8>> = (0..6).map(|edition| map(routes, edition).encode_to_vec()).collect();
         let mut compiler = Compiler::new();
@@ -357,6 +439,23 @@ fn a_type_a_predicate_and_a_value_take_no_more_memory_than_limits_rs_says() {
         println!("{what}: {table} bytes in the table, {peak} while it is compiled");
         assert!(table <= table_max && peak <= peak_max, "{what}: {table} and {peak} bytes");
     }
+}
+
+#[test]
+fn a_topic_that_placeholders_stand_for_takes_no_more_memory_than_limits_rs_says() {
+    let values = (0..65_536).map(|n| format!("{n:05}")).collect();
+    let placeholder = Placeholder {
+        name: "n".to_owned(),
+        value: Some(placeholder::Value::Part(RecordPart::Key.into())),
+        allowed: Some(placeholder::Allowed::Values(Values { values })),
+    };
+    let kafka = KafkaTopic { topic: "t{n}".to_owned(), placeholders: vec![placeholder], ..KafkaTopic::default() };
+    let mut map = by_type(12);
+    map.destinations[0].kind = Some(destination::Kind::Kafka(kafka));
+    let (table, peak) = memory_of(&map.encode_to_vec());
+    let (table, peak) = (table / 65_536, peak / 65_536);
+    println!("topic: {table} bytes in the table, {peak} while it is compiled");
+    assert!(table <= 160 && peak <= 280, "{table} and {peak} bytes");
 }
 
 /// Payloads of some shapes in turn, with escapes, arrays and objects in arrays.

@@ -22,13 +22,12 @@ fn without(map: &RouteMap, ids: &BTreeSet<String>) -> RouteMap {
     map
 }
 
-/// Where an event goes, whichever route is named, and whether it becomes a dead letter.
-fn fate(map: &RouteMap, event: &OwnedEvent) -> (BTreeSet<String>, bool, bool) {
-    match expected(map, event, &World(Vec::new())) {
-        Expected::Routed { deliveries, undecided } => (deliveries.into_keys().collect(), undecided.is_some(), true),
-        Expected::Unmatched { deliveries, dead_letter } => (deliveries.into_keys().collect(), dead_letter, false),
-        Expected::Unreadable => (BTreeSet::new(), false, false),
-    }
+/// Where an event goes, whichever route is named, whether it becomes a dead letter, and whether a route wanted it.
+fn fate(map: &RouteMap, event: &OwnedEvent) -> (BTreeSet<(String, String)>, bool, bool) {
+    let expected = expected(map, event, &World(Vec::new()));
+    let is_routed = matches!(expected, Expected::Routed { .. });
+    let (deliveries, is_dead) = expected.fate();
+    (deliveries.into_iter().map(|(id, delivered)| (id, delivered.topic)).collect(), is_dead, is_routed)
 }
 
 /// The predicates of a condition that are about no elements.
@@ -83,7 +82,7 @@ fn of_few_tests() -> impl Strategy<Value = RouteMap> {
             }
         });
         map.routes = routes.collect();
-        map.tenants.clear();
+        map.tenants.iter_mut().for_each(|tenant| tenant.routes.clear());
         map
     })
 }
@@ -188,7 +187,7 @@ fn hold(map: &RouteMap, events: &[OwnedEvent]) {
 }
 
 fn destination(id: &str, topic: &str) -> Destination {
-    let kind = Some(v1::destination::Kind::Kafka(KafkaTopic { topic: topic.to_owned() }));
+    let kind = Some(v1::destination::Kind::Kafka(KafkaTopic { topic: topic.to_owned(), ..Default::default() }));
     Destination { id: id.to_owned(), kind }
 }
 

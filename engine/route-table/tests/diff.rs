@@ -5,7 +5,7 @@ mod support;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use support::evaluate::evaluate;
-use support::{Expected, OwnedEvent, World, event, expected, make_defaults_right, plain_route_map, route_map, truths};
+use support::{Delivered, OwnedEvent, World, event, expected, make_defaults_right, plain_route_map, route_map, truths};
 use veltrix_proto::v1::{
     self, Condition, Destination, EventTypes, Exclusive, KafkaTopic, Origin, Route, RouteMap, Source, Tenant, condition,
 };
@@ -48,12 +48,8 @@ fn reverse(routes: &mut [Route]) {
 }
 
 /// Destinations with their routes, and whether there is a dead letter.
-fn fate(map: &RouteMap, event: &OwnedEvent) -> (BTreeMap<String, Option<String>>, bool) {
-    match expected(map, event, &World(Vec::new())) {
-        Expected::Routed { deliveries, undecided } => (deliveries, undecided.is_some()),
-        Expected::Unmatched { deliveries, dead_letter } => (deliveries, dead_letter),
-        Expected::Unreadable => (BTreeMap::new(), true),
-    }
+fn fate(map: &RouteMap, event: &OwnedEvent) -> (BTreeMap<String, Delivered>, bool) {
+    expected(map, event, &World(Vec::new())).fate()
 }
 
 proptest! {
@@ -93,7 +89,7 @@ proptest! {
             let count = routes_mut(&mut new).count();
             let route = routes_mut(&mut new).nth(place.index(count)).unwrap();
             let from = &other.routes[place.index(other.routes.len())];
-            match what % 8 {
+            match what % 9 {
                 0 => route.when = from.when.clone(),
                 1 => route.types = from.types.clone(),
                 2 => route.to = from.to.clone(),
@@ -101,6 +97,9 @@ proptest! {
                 4 => route.disabled = !route.disabled,
                 5 => route.exclusive = from.exclusive.clone(),
                 6 => new.unmatched = other.unmatched.clone(),
+                // Where there are no tenants there are no topics for them.
+                7 if new.tenants.is_empty() => {}
+                7 => new.destinations.clone_from(&other.destinations),
                 _ => new.tenants.iter_mut().take(1).for_each(|tenant| tenant.unmatched = other.unmatched.clone()),
             }
         }
@@ -114,15 +113,18 @@ proptest! {
             prop_assert!(told.is_empty() || !changes.is_empty(), "{} but no change", told);
             prop_assert_eq!(told.is_empty(), (&was, was_dead) == (&is, is_dead));
             prop_assert_eq!(told.dead_letter, (was_dead, is_dead));
-            let only = |these: &BTreeMap<String, Option<String>>, those: &BTreeMap<String, Option<String>>| {
+            let only = |these: &BTreeMap<String, Delivered>, those: &BTreeMap<String, Delivered>| {
                 let only = these.iter().filter(|(to, _)| !those.contains_key(*to));
-                only.map(|(to, route)| (to.clone(), route.clone())).collect::<Vec<_>>()
+                only.map(|(to, sent)| (to.clone(), sent.route.clone())).collect::<Vec<_>>()
             };
             prop_assert_eq!(told.gained, only(&is, &was));
             prop_assert_eq!(told.lost, only(&was, &is));
-            let moved = was.iter().filter(|(to, route)| is.get(*to).is_some_and(|now| now != *route));
-            let moved = moved.map(|(to, route)| (to.clone(), route.clone(), is[to].clone()));
-            prop_assert_eq!(told.moved, moved.collect::<Vec<_>>());
+            let both = || was.iter().filter_map(|(to, was)| Some((to.clone(), was.clone(), is.get(to)?.clone())));
+            let moved = both().filter(|(_, was, is)| was.route != is.route);
+            prop_assert_eq!(told.moved, moved.map(|(to, was, is)| (to, was.route, is.route)).collect::<Vec<_>>());
+            let readdressed = both().filter(|(_, was, is)| was.topic != is.topic);
+            let readdressed = readdressed.map(|(to, was, is)| (to, was.topic, is.topic));
+            prop_assert_eq!(told.readdressed, readdressed.collect::<Vec<_>>());
         }
     }
 }
@@ -154,7 +156,7 @@ proptest! {
 }
 
 fn destination(id: &str, topic: &str) -> Destination {
-    let kind = Some(v1::destination::Kind::Kafka(KafkaTopic { topic: topic.to_owned() }));
+    let kind = Some(v1::destination::Kind::Kafka(KafkaTopic { topic: topic.to_owned(), ..Default::default() }));
     Destination { id: id.to_owned(), kind }
 }
 

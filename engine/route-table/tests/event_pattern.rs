@@ -55,7 +55,7 @@ fn map_of(patterns: &[Json]) -> RouteMap {
         to: vec!["d".to_owned()],
         ..Route::default()
     };
-    let kafka = destination::Kind::Kafka(KafkaTopic { topic: "topic".to_owned() });
+    let kafka = destination::Kind::Kafka(KafkaTopic { topic: "topic".to_owned(), ..Default::default() });
     RouteMap {
         name: "patterns".to_owned(),
         destinations: vec![Destination { id: "d".to_owned(), kind: Some(kafka) }],

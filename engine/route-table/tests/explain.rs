@@ -208,7 +208,10 @@ fn map_of(when: condition::Kind) -> RouteMap {
         name: "hunt".to_owned(),
         destinations: vec![Destination {
             id: "board".to_owned(),
-            kind: Some(v1::destination::Kind::Kafka(KafkaTopic { topic: "hunt-board".to_owned() })),
+            kind: Some(v1::destination::Kind::Kafka(KafkaTopic {
+                topic: "hunt-board".to_owned(),
+                ..Default::default()
+            })),
         }],
         routes: vec![
             Route { when: Some(Condition { kind: Some(when) }), ..route("clues", "hunt.clue.found") },

@@ -86,7 +86,7 @@ impl Event for Payload {
 }
 
 fn map(when: Condition) -> RouteMap {
-    let topic = KafkaTopic { topic: "topic".to_owned() };
+    let topic = KafkaTopic { topic: "topic".to_owned(), ..KafkaTopic::default() };
     RouteMap {
         name: "operators".to_owned(),
         destinations: vec![Destination { id: "d".to_owned(), kind: Some(destination::Kind::Kafka(topic)) }],

@@ -4,10 +4,12 @@ mod support;
 
 use proptest::prelude::*;
 use prost::Message as _;
-use std::collections::{BTreeMap, BTreeSet};
-use support::{Expected, Found, OwnedEvent, World, event, expected, many_routes, read, route_map, world};
+use std::collections::BTreeSet;
+use support::{
+    Delivered, Expected, Found, OwnedEvent, Sent, Unplaced, World, event, expected, many_routes, read, route_map, world,
+};
 use veltrix_proto::v1::RouteMap;
-use veltrix_route_table::{Answers, Compiler, Deliveries, RouteTable, Unmatched, Verdict};
+use veltrix_route_table::{Answers, Compiler, Deliveries, Destination, RouteIndex, RouteTable, Unmatched, Verdict};
 
 /// What is at hand when events are routed.
 struct Router<'r> {
@@ -23,20 +25,23 @@ impl Router<'_> {
         let Router { table, .. } = self;
         table.route(event, out);
         self.look_up(event, out);
-        let mut deliveries = BTreeMap::new();
+        let id_of = |route: RouteIndex| table.route_id(route).to_owned();
+        let mut sent = Sent::default();
         for delivery in out.list() {
-            let destination = table.destination(delivery.destination).unwrap().id.to_owned();
-            let route = delivery.route.map(|route| table.route_id(route).to_owned());
-            assert!(deliveries.insert(destination, route).is_none(), "a destination is listed twice");
+            let Destination { id, topic, .. } = table.destination(delivery.destination).unwrap();
+            let delivered = Delivered { topic: topic.to_owned(), route: delivery.route.map(id_of) };
+            assert!(sent.deliveries.insert(id.to_owned(), delivered).is_none(), "a destination is listed twice");
+        }
+        for unplaced in out.unplaced() {
+            let told = table.tell_unplaced(event, unplaced).unwrap();
+            let route = unplaced.route.map(id_of);
+            assert_eq!(told.route, route);
+            let unplaced = Unplaced { placeholder: told.placeholder, route, instead: told.instead };
+            assert!(sent.unplaced.insert(told.destination, unplaced).is_none(), "a destination is told twice");
         }
         match out.verdict() {
-            Verdict::Routed => {
-                let undecided = out.undecided().map(|route| table.route_id(route).to_owned());
-                Expected::Routed { deliveries, undecided }
-            }
-            Verdict::Unmatched(policy) => {
-                Expected::Unmatched { deliveries, dead_letter: policy == Unmatched::DeadLetter }
-            }
+            Verdict::Routed => Expected::Routed { sent, undecided: out.undecided().map(id_of) },
+            Verdict::Unmatched(policy) => Expected::Unmatched { sent, dead_letter: policy == Unmatched::DeadLetter },
             Verdict::Unreadable(_) => Expected::Unreadable,
             Verdict::Waiting => unreachable!("all was answered"),
         }
@@ -91,7 +96,9 @@ proptest! {
             let table = compiler.compile(&map.encode_to_vec()).unwrap();
             let router = Router { map, table: &table, world: &world, one_by_one };
             for event in &events {
-                prop_assert_eq!(router.routed(event, &mut out), expected(map, event, &world), "event {:?}", event);
+                let expected = expected(map, event, &world);
+                prop_assert_eq!(router.routed(event, &mut out), expected.clone(), "event {:?}", event);
+                prop_assert_eq!(out.asks_for_dead_letter(), expected.fate().1, "event {:?}", event);
             }
             compiler.recycle(table);
         }

@@ -2,8 +2,8 @@
 
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage};
-use veltrix_proto::v1::RouteMap;
-use veltrix_route_table::{Compiler, Deliveries, Event, Fault, Refused, Value, WireFault, compile, limits};
+use veltrix_proto::v1::{Destination, RouteMap, destination};
+use veltrix_route_table::{Compiler, Deliveries, Event, Fault, Reason, Refused, Value, WireFault, compile, limits};
 
 fn map(text: &str) -> RouteMap {
     let pool = DescriptorPool::decode(veltrix_proto::DESCRIPTOR_SET).unwrap();
@@ -88,6 +88,121 @@ fn each_mistake_is_refused_by_name() {
         let found = reasons(&with(text));
         assert!(found.len() == 1 && found[0].starts_with(expected), "{text}\n    gives {found:?}, not {expected}");
     }
+}
+
+#[test]
+fn each_mistake_of_a_topic_with_placeholders_is_refused_by_name() {
+    let with_kafka = |kafka: &str| format!(r#"destinations {{ id: "e" kafka {{ {kafka} }} }} "#);
+    let region = |more: &str| format!(r#"placeholders {{ name: "region" {more} }} "#);
+    let listed = r#"header: "h" values { values: "eu" values: "us" }"#;
+    let topic = |topic: &str| format!(r#"topic: "{topic}" "#);
+    let one = topic("x-{region}");
+    let at = |path: &str, text: &str| format!("destinations[1].kafka.{path}: {text}");
+    let cases = [
+        (topic("x-{region}"), at("topic", "`{region}` is not declared; say under `placeholders`")),
+        (topic("x-{}"), at("topic", "`` can't be the name of a placeholder")),
+        (topic("x-{a b}"), at("topic", "`a b` can't be the name of a placeholder")),
+        (topic("x-{tenant"), at("topic", "a brace in `x-{tenant` belongs to no placeholder")),
+        (topic("x-}"), at("topic", "a brace in `x-}` belongs to no placeholder")),
+        (topic("x-{{tenant}}"), at("topic", "a brace in `x-{{tenant}}` belongs to no placeholder")),
+        (topic("x {tenant}"), at("topic", "`x {tenant}` can't be the name of a Kafka topic")),
+        (topic("x-{tenant}"), at("topic", "stands for the tenants that the map names, and it names none")),
+        (topic("x") + &region(listed), at("placeholders[0]", "`{region}` is not in the topic; remove it")),
+        (topic("x") + r#"otherwise: "d""#, at("otherwise", "has no meaning for a topic without placeholders")),
+        (one.clone() + &region(listed) + &region(listed), at("placeholders[1].name", "is given twice")),
+        (one.clone() + &region(r#"values { values: "eu" }"#), at("placeholders[0].value", "must be set")),
+        (one.clone() + &region(r#"header: "h""#), at("placeholders[0].allowed", "must be set")),
+        (one.clone() + &region(r#"header: "h" values {}"#), at("placeholders[0].values.values", "must be set")),
+        (one.clone() + &region(r#"header: "h" tenants {}"#), at("placeholders[0].tenants", "stands for the tenants")),
+        (
+            one.clone() + &region(r#"header: "h" values { values: "eu" values: "eu" }"#),
+            at("placeholders[0].values.values[1]", "is given twice"),
+        ),
+        (
+            one.clone() + &region(r#"header: "h" values { values: "e u" }"#),
+            at("topic", "`x-e u` can't be the name of a Kafka topic"),
+        ),
+        (
+            one.clone() + &region(&format!(r#"header: "h" values {{ values: "{}" }}"#, "a".repeat(248))),
+            at("topic", &format!("`x-{}` can't be the name of a Kafka topic", "a".repeat(248))),
+        ),
+        (
+            one.clone() + &region(r#"part: RECORD_PART_TIMESTAMP values { values: "1" }"#),
+            at("placeholders[0].part", "the time can't be used here"),
+        ),
+        (
+            one.clone() + &region(r#"field { names: "a" through_arrays: true } values { values: "1" }"#),
+            at("placeholders[0].field.through_arrays", "a placeholder stands for one value"),
+        ),
+        (one.clone() + &region(listed) + r#"otherwise: "f""#, at("otherwise", "`f` is no destination of this map")),
+        (one.clone() + &region(listed) + r#"otherwise: "e""#, at("otherwise", "`e` has placeholders itself")),
+        (topic("{region}") + &region(r#"header: "h" values { values: "t" }"#), at("topic", "`t` is taken by another")),
+    ];
+    for (kafka, expected) in cases {
+        let found = reasons(&with(&with_kafka(&kafka)));
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{kafka}\n    gives {found:?}, not {expected}");
+    }
+    let map = with(&with_kafka(&(one.clone() + &region(listed) + r#"otherwise: "d""#)));
+    assert_eq!(reasons(&map), Vec::<String>::new());
+    // An unknown field, and one of the two topics of one that is declared behind it.
+    let two = with_kafka(&(one + &region(listed))) + r#"destinations { id: "f" kafka { topic: "x-us" } }"#;
+    assert!(reasons(&with(&two))[0].starts_with("destinations[1].kafka.topic: `x-us` is taken by another"));
+    let tenants = with_kafka(&topic("x-{tenant}")) + r#"tenants { id: "a b" } tenants { id: "c" }"#;
+    let found = reasons(&with(&tenants));
+    assert!(found.len() == 1 && found[0].contains("`x-a b` can't be the name of a Kafka topic"), "{found:?}");
+    // However long they are and however many.
+    let long: String = (0..255).map(|n| format!("values: '{n:0255}' ")).collect();
+    let many = format!(r#"placeholders {{ name: "v" header: "h" values {{ {long} }} }}"#);
+    let found = reasons(&with(&with_kafka(&(topic(&"{v}".repeat(80)) + &many))));
+    assert_eq!(found.len(), Refused::REASONS_MAX);
+    assert!(found.iter().all(|reason| reason.len() < 500), "{}", found[0]);
+    // What is wrong with the tenants is not told again of their topics.
+    let tenants = with_kafka(&topic("x-{tenant}")) + r#"tenants { id: "c" } tenants { id: "c" }"#;
+    let found = reasons(&with(&tenants));
+    assert!(found.len() == 1 && found[0].starts_with("tenants[1].id: `c` is taken"), "{found:?}");
+}
+
+#[test]
+fn topics_that_placeholders_stand_for_are_counted_before_they_are_made() {
+    let values = |count: usize| (0..count).map(|n| format!("values: \"{n}\" ")).collect::<String>();
+    let placeholder = |name: &str, count: usize| {
+        format!(r#"placeholders {{ name: "{name}" header: "h" values {{ {} }} }} "#, values(count))
+    };
+    let of = |id: &str, counts: &[usize]| {
+        let names = ["a", "b", "c", "d", "e"];
+        let names = names.iter().zip(counts);
+        let topic: String = names.clone().map(|(name, _)| format!(".{{{name}}}")).collect();
+        let placeholders: String = names.map(|(name, count)| placeholder(name, *count)).collect();
+        map(&format!(r#"destinations {{ id: "{id}" kafka {{ topic: "{id}{topic}" {placeholders} }} }}"#)).destinations
+    };
+    let compiled = |more: &[Vec<Destination>]| {
+        let mut map = with(r#"tenants { id: "only" }"#);
+        map.destinations.extend(more.iter().flatten().cloned());
+        match compile(&map) {
+            Ok(table) => Ok((table.usage().topics, table.destinations().len())),
+            Err(Refused { reasons, .. }) => Err(reasons),
+        }
+    };
+    assert_eq!(compiled(&[of("x", &[256, 256])]), Ok((65_536, 65_537)));
+    assert_eq!(compiled(&[of("x", &[255, 256]), of("y", &[256])]), Ok((65_536, 65_537)));
+    let over = |path: &str, limit, observed| {
+        Err(vec![Reason { path: path.to_owned(), fault: Fault::OverLimit { limit, observed } }])
+    };
+    let (topics, placeholders) = (&limits::TOPICS, &limits::PLACEHOLDERS);
+    let second = "destinations[2].kafka.topic";
+    assert_eq!(compiled(&[of("x", &[256, 256]), of("y", &[1])]), over(second, topics, 65_537));
+    let first = "destinations[1].kafka.topic";
+    assert_eq!(compiled(&[of("x", &[9_000; 4])]), over(first, topics, 9_000u64.pow(4)));
+    // One value more than are kept.
+    let all = limits::TOPICS.max + limits::DESTINATIONS.max * limits::PLACEHOLDERS.max;
+    assert_eq!(compiled(&[of("x", &[all as usize + 1])]), over(first, topics, all + 1));
+    let first = "destinations[1].kafka.placeholders";
+    assert_eq!(compiled(&[of("x", &[1; 5])]), over(first, placeholders, 5));
+    let mut with_tenant = of("x", &[1; 4]);
+    if let Some(destination::Kind::Kafka(kafka)) = &mut with_tenant[0].kind {
+        kafka.topic += "{tenant}";
+    }
+    assert_eq!(compiled(&[with_tenant]), over(first, placeholders, 5));
 }
 
 #[test]

@@ -109,6 +109,27 @@ fn a_directory_can_lie_beside_a_file_or_within_another_directory_and_counts_once
 }
 
 #[test]
+fn topics_with_placeholders_are_said_in_options_as_in_maps() {
+    let map = r#"option (veltrix.v1.route_map) = {
+        name: "m"
+        destinations {
+            id: "d"
+            kafka {
+                topic: "hunt-{tenant}-{region}"
+                placeholders { name: "region" header: "ce_region" values { values: ["eu", "us"] } }
+                otherwise: "rest"
+            }
+        }
+        destinations { id: "rest" kafka { topic: "rest" } }
+        tenants { id: "live" }
+    };"#;
+    let files = Files::new("placeholders", &[("a.proto", map), ("b.proto", EVENT)]);
+    let table = compile(&compile_files(std::slice::from_ref(&files.0)).unwrap()).unwrap();
+    let topics: Vec<&str> = table.destinations().map(|destination| destination.topic).collect();
+    assert_eq!(topics, ["rest", "hunt-live-eu", "hunt-live-us"]);
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_place() {
     let refused = |test: &str, files: &[(&str, &str)]| {
         let files = Files::new(test, files);

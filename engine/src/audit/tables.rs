@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use veltrix_route_table::{Answers, Deliveries, Event, RouteTable, Unmatched, Verdict};
+use veltrix_route_table::{Answers, Deliveries, Event, RouteTable, Verdict};
 
 /// Which tables there were. Asked by the audit's thread, while others publish tables.
 pub trait Tables {
@@ -104,9 +104,7 @@ impl<T: Tables> Cache<T> {
                 _ => expected.unwatched = true,
             }
         }
-        let dead =
-            matches!(self.deliveries.verdict(), Verdict::Unreadable(_) | Verdict::Unmatched(Unmatched::DeadLetter))
-                || self.deliveries.undecided().is_some();
+        let dead = self.deliveries.asks_for_dead_letter();
         match self.dead_letters {
             Some(place) if dead => expected.destinations |= 1 << place,
             _ => expected.unwatched |= dead,

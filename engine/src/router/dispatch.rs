@@ -314,21 +314,31 @@ impl Dispatch {
     /// The dead letter that an event asks for as a whole, and counts what became of it.
     /// `failures` says which lookups of it have failed.
     fn letter_of(&self, snapshot: &Snapshot, event: &KafkaEvent<'_>, failures: &str) -> Option<DeadLetter> {
+        let unplaced = self.why_unplaced(snapshot, event);
         let undecided = |route: RouteIndex| {
             let text = match failures {
                 "" => "the route's condition depends on an attribute that the event does not have".to_owned(),
                 failures => format!("the route's condition can't be decided: {failures}"),
             };
+            let text = unplaced.iter().fold(text, |text, (unplaced, _)| format!("{text}; {unplaced}"));
             self.letter(event, Cause::Undecided, text, Some(snapshot.table.route_id(route)))
         };
+        let letter_of_unplaced = || {
+            let (text, route) = unplaced.as_ref()?;
+            let route = route.map(|route| snapshot.table.route_id(route));
+            Some(self.letter(event, Cause::Unplaced, text.clone(), route))
+        };
         match self.deliveries.verdict() {
-            Verdict::Routed => self.deliveries.undecided().map(undecided),
+            Verdict::Routed => self.deliveries.undecided().map(undecided).or_else(letter_of_unplaced),
             Verdict::Unmatched(policy) => {
                 if policy != Unmatched::Drop {
                     self.metrics.unmatched.inc();
                 }
                 let text = || "no route wants the event, and the map says `unmatched: dead_letter`".to_owned();
-                (policy == Unmatched::DeadLetter).then(|| self.letter(event, Cause::Unmatched, text(), None))
+                match policy {
+                    Unmatched::DeadLetter => Some(self.letter(event, Cause::Unmatched, text(), None)),
+                    Unmatched::Drop | Unmatched::Destination(_) => letter_of_unplaced(),
+                }
             }
             // It is answered by now; were it not, it must not be lost.
             Verdict::Waiting => {
@@ -343,6 +353,21 @@ impl Dispatch {
                 Some(self.letter(event, Cause::Unreadable, text, None))
             }
         }
+    }
+
+    /// Why some destinations have no topic for an event, in the words of the first of them, and the route that it is about. `None`: all have
+    /// one, or another destination gets the event instead.
+    fn why_unplaced(&self, snapshot: &Snapshot, event: &KafkaEvent<'_>) -> Option<(String, Option<RouteIndex>)> {
+        let mut lost = self.deliveries.unplaced().iter().filter(|unplaced| unplaced.instead.is_none());
+        let first = lost.next()?;
+        let told = snapshot.table.tell_unplaced(event, first);
+        let mut text = told.map_or_else(|| "a destination has no topic for it".to_owned(), |told| told.to_string());
+        match lost.count() {
+            0 => {}
+            1 => text.push_str("; one more destination has none"),
+            more => text.push_str(&format!("; {more} more destinations have none")),
+        }
+        Some((text, first.route))
     }
 
     fn letter(&self, event: &KafkaEvent<'_>, cause: Cause, text: String, route: Option<&str>) -> DeadLetter {

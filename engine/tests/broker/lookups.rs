@@ -299,7 +299,7 @@ async fn storm_with_a_topic(broker: Broker, name: &'static str, partitions: u16)
         sender.flush();
     });
     filling.await.unwrap();
-    let origin = Some(reference_table::Origin::Kafka(KafkaTopic { topic: players }));
+    let origin = Some(reference_table::Origin::Kafka(KafkaTopic { topic: players, ..KafkaTopic::default() }));
     let table = lookup::Source::Table(ReferenceTable { origin });
     let fleet = fleet_with(broker, name, partitions, vec![of_player("player", table)]).await;
     let engine = fleet.start_engine(0);

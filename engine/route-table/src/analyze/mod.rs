@@ -73,7 +73,7 @@ pub enum FindingKind {
     #[error("can't match: no event meets its condition; mend the condition or remove it")]
     Unreachable,
     /// Nothing goes to it.
-    #[error("is named by no route and not by `unmatched`; remove it")]
+    #[error("is named by no route and not by `unmatched`, nor as `otherwise` of one that is; remove it")]
     UnusedDestination,
     /// What goes there is read again.
     #[error(
@@ -151,7 +151,7 @@ pub fn analyze(map: &RouteMap) -> Result<Analysis, Refused> {
     let routes = Routes::of(map, &table);
     let mut prover = Prover::new(&table, STEPS_MAX);
     let needless = routes.needless(&mut prover);
-    let mut findings = of_destinations(map);
+    let mut findings = of_destinations(map, &table);
     findings.extend(needless.iter().filter_map(|(place, kind)| {
         let route = routes.list.get(*place)?;
         Some(Finding { path: route.path.clone(), id: route.message.id.clone(), kind: kind.clone() })
@@ -160,7 +160,7 @@ pub fn analyze(map: &RouteMap) -> Result<Analysis, Refused> {
     Ok(Analysis { findings, costs, sharing, is_complete: prover.is_complete() })
 }
 
-fn of_destinations(map: &RouteMap) -> Vec<Finding> {
+fn of_destinations(map: &RouteMap, table: &RouteTable) -> Vec<Finding> {
     let all_routes = map.routes.iter().chain(map.tenants.iter().flat_map(|tenant| &tenant.routes));
     let (mut named, mut reached) = (HashSet::new(), HashSet::new());
     for route in all_routes {
@@ -174,23 +174,28 @@ fn of_destinations(map: &RouteMap) -> Vec<Finding> {
             reached.insert(id.as_str());
         }
     }
-    let sources: HashSet<&str> = map.sources.iter().map(|source| source.topic.as_str()).collect();
-    let mut findings = Vec::new();
-    for (place, destination) in map.destinations.iter().enumerate() {
-        let mut find = |kind| {
-            let path = format!("destinations[{place}]");
-            findings.push(Finding { path, id: destination.id.clone(), kind });
-        };
-        let topic = destination.kind.as_ref().map(|destination::Kind::Kafka(kafka)| kafka.topic.as_str());
-        if !named.contains(destination.id.as_str()) {
-            find(FindingKind::UnusedDestination);
-        } else if let Some(topic) =
-            topic.filter(|topic| sources.contains(topic) && reached.contains(destination.id.as_str()))
-        {
-            find(FindingKind::Loop { topic: topic.to_owned() });
+    // One that stands in for others is needed as they are.
+    for destination in &map.destinations {
+        let Some(destination::Kind::Kafka(kafka)) = &destination.kind else { continue };
+        for set in [&mut named, &mut reached] {
+            if !kafka.otherwise.is_empty() && set.contains(destination.id.as_str()) {
+                set.insert(kafka.otherwise.as_str());
+            }
         }
     }
-    findings
+    let sources: HashSet<&str> = map.sources.iter().map(|source| source.topic.as_str()).collect();
+    let loops = table.destinations().filter(|to| reached.contains(to.id) && sources.contains(to.topic));
+    let loops = loops.map(|to| (to.place, FindingKind::Loop { topic: to.topic.to_owned() }));
+    let is_unused = |destination: &&v1::Destination| !named.contains(destination.id.as_str());
+    let unused = (0..).zip(&map.destinations).filter(|(_, destination)| is_unused(destination));
+    let mut found: Vec<(usize, FindingKind)> =
+        loops.chain(unused.map(|(place, _)| (place, FindingKind::UnusedDestination))).collect();
+    found.sort_by_key(|(place, _)| *place);
+    let finding = |(place, kind): (usize, FindingKind)| {
+        let destination = map.destinations.get(place)?;
+        Some(Finding { path: format!("destinations[{place}]"), id: destination.id.clone(), kind })
+    };
+    found.into_iter().filter_map(finding).collect()
 }
 
 /// A route as the analysis sees it.

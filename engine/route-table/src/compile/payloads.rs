@@ -41,13 +41,13 @@ pub(super) fn plan_messages(table: &mut RouteTable, messages: &Messages) -> Resu
     if messages.of_sources.is_empty() {
         return Ok(());
     }
-    let RouteTable { fields, conditions, groups, sources, texts, .. } = table;
+    let RouteTable { fields, conditions, groups, templates, sources, texts, .. } = table;
     let of_conditions = conditions.nodes.iter().filter_map(|node| match node.kind {
         NodeKind::Payload(plan) => Some(plan),
         _ => None,
     });
     let of_groups = groups.rows.iter().filter_map(|group| group.plan);
-    let of_payloads: BTreeSet<PlanIndex> = of_conditions.chain(of_groups).collect();
+    let of_payloads: BTreeSet<PlanIndex> = of_conditions.chain(of_groups).chain(templates.plan).collect();
     let of_origins = sources.iter().filter_map(|rule| match rule.payload {
         PayloadRule::Protobuf { message, .. } => Some((rule.origins?, message)),
         _ => None,

@@ -1,6 +1,7 @@
 //! What reading any message needs: where we are, what is wrong here, a field that may be given once.
 
 use super::Decoder;
+use super::destinations::is_topic;
 use crate::compile::Segment;
 use crate::fault::{Fault, WireFault};
 use crate::limits::{self, Limit};
@@ -150,24 +151,20 @@ impl Decoder<'_> {
         }
     }
 
-    /// The rules of Kafka's `Topic.validate`.
     pub(super) fn topic_name(&mut self, topic: &str) {
         if topic.is_empty() {
             return self.refuse(Fault::Missing);
         }
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if topic.len() > 249 || topic == "." || topic == ".." || !topic.bytes().all(legal) {
+        if !is_topic(topic) {
             self.refuse(Fault::InvalidTopic { topic: topic.to_owned() });
         }
     }
 
     pub(super) fn destination_of(&self, id: &str) -> Option<DestinationIndex> {
-        let same = |index: u32| {
-            let row = self.table.destinations.get(index as usize);
-            row.is_some_and(|row| row.id.of(&self.table.texts) == id)
-        };
+        let declared = |index: u32| self.scratch.declared.get(index as usize);
+        let same = |index: u32| declared(index).is_some_and(|known| known.id.of(&self.table.texts) == id);
         let index = self.scratch.destinations.find(crate::compile::hash_text(id), same)?;
-        u16::try_from(index).ok().map(DestinationIndex)
+        declared(index).map(|known| known.to)
     }
 
     /// Copies a text into the table.
@@ -181,7 +178,7 @@ impl Decoder<'_> {
     }
 }
 
-/// Texts are shorter than the map, and the limit `map_bytes` keeps that far below 4 GiB.
+/// Texts are shorter than the map and the topics of its templates, and the limits `map_bytes` and `topics` keep these far below 4 GiB.
 fn append(texts: &mut String, text: &str) -> Text {
     let at = texts.len() as u32;
     texts.push_str(text);

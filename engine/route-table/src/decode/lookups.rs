@@ -104,7 +104,7 @@ impl Decoder<'_> {
         if origin.number == 1 {
             return self.within("kafka", None, |this| match origin.message() {
                 Ok(kafka) => {
-                    let topic = this.kafka_topic(kafka);
+                    let topic = this.table_topic(kafka);
                     Some(SourceRow::Topic(this.keep(topic)))
                 }
                 Err(fault) => this.refused(Fault::Wire(fault)),
@@ -112,6 +112,19 @@ impl Decoder<'_> {
         }
         let path = self.long_text("file", origin)?;
         Some(SourceRow::File(self.keep(path)))
+    }
+
+    /// Reads the name of a reference table's topic.
+    fn table_topic<'a>(&mut self, kafka: Reader<'a>) -> &'a str {
+        let mut topic = None;
+        self.each_field(kafka, |this, field| match field.number {
+            1 => this.text("topic", &mut topic, field),
+            2 | 3 => this.refuse(Fault::TemplateAsTable),
+            number => this.refuse(Fault::UnknownField { message: "KafkaTopic", number }),
+        });
+        let topic = topic.unwrap_or_default();
+        self.within("topic", None, |this| this.topic_name(topic));
+        topic
     }
 
     fn http_call(&mut self, field: Field<'_>) -> Option<SourceRow> {

@@ -9,6 +9,7 @@
 
 mod alike;
 mod conditions;
+mod destinations;
 mod exclusive;
 mod fields;
 mod lookups;
@@ -16,6 +17,7 @@ mod messages;
 mod predicates;
 mod share;
 mod sources;
+mod templates;
 
 use crate::compile::{AHEAD, Posting, Scratch, hash_of, hash_text};
 use crate::condition::{ConditionIndex, range};
@@ -23,13 +25,14 @@ use crate::fault::Fault;
 use crate::key_index;
 use crate::limits;
 use crate::table::{
-    Candidate, DestinationRow, FanOut, KeyKind, RouteIndex, RouteRow, RouteTable, Slot, Text, Unmatched, Written, space,
+    Candidate, FanOut, KeyKind, RouteIndex, RouteRow, RouteTable, Slot, Text, Unmatched, Written, space,
 };
 use crate::wire::{Field, Reader};
 use fields::routes_of;
 
 pub(crate) use alike::Compiled;
 pub(crate) use conditions::Wish;
+pub(crate) use destinations::{Declared, TemplateScratch};
 pub(crate) use exclusive::ExclusiveGroup;
 use std::hash::Hasher;
 use std::ops::Range;
@@ -105,7 +108,7 @@ impl<'c> Decoder<'c> {
         let default = self.default_source();
         self.each_of(SOURCES, "sources", |this, source, _| this.source(source, default));
         self.know_messages();
-        self.each_of(DESTINATIONS, "destinations", |this, destination, _| this.destination(destination));
+        self.destinations();
         if let Some(unmatched) = unmatched {
             let policy = self.within("unmatched", None, |this| this.unmatched(unmatched));
             self.table.unmatched = policy.unwrap_or_default();
@@ -117,6 +120,7 @@ impl<'c> Decoder<'c> {
         self.each_of(TENANTS, "tenants", |this, tenant, index| this.tenant(tenant, index + 1));
         self.refuse_taken_routes();
         self.plan_lookups();
+        self.templates();
         self.table.usage.values = self.table.conditions.literals.lists.len() as u64 + self.values_left_out;
         let usage = self.table.usage;
         self.is_over(&limits::TYPES, usage.types);
@@ -183,46 +187,6 @@ impl<'c> Decoder<'c> {
         (usage.sources, usage.destinations, usage.routes, usage.tenants) = (sources, destinations, routes, tenants);
         usage.lookups = lookups;
         (!over.contains(&true)).then_some(unmatched)
-    }
-
-    fn destination(&mut self, destination: Reader<'_>) {
-        let (mut id, mut kafka, mut topic) = (None, None, "");
-        self.each_field(destination, |this, field| match field.number {
-            1 => this.text("id", &mut id, field),
-            2 => this.message("kafka", &mut kafka, field),
-            number => this.refuse(Fault::UnknownField { message: "Destination", number }),
-        });
-        let id_given = self.required("id", id);
-        match kafka {
-            None => self.refuse_at("kafka", Fault::Missing),
-            Some(kafka) => self.within("kafka", None, |this| topic = this.kafka_topic(kafka)),
-        }
-        let id = id.unwrap_or_default();
-        let row = DestinationRow { id: self.keep(id), topic: self.keep(topic) };
-        let RouteTable { destinations: rows, texts, .. } = &mut *self.table;
-        let same_id = |index: u32| rows.get(index as usize).is_some_and(|row| row.id.of(texts) == id);
-        let same_topic = |index: u32| rows.get(index as usize).is_some_and(|row| row.topic.of(texts) == topic);
-        let id_known = self.scratch.destinations.find_or_add(hash_text(id), rows.len(), same_id);
-        let topic_known = self.scratch.topics.find_or_add(hash_text(topic), rows.len(), same_topic);
-        rows.push(row);
-        if id_given {
-            self.refuse_taken("id", "destination", id, id_known);
-        }
-        if !topic.is_empty() {
-            self.within("kafka", None, |this| this.refuse_taken("topic", "destination's topic", topic, topic_known));
-        }
-    }
-
-    /// Reads the name of a topic, and refuses one that can't be.
-    fn kafka_topic<'a>(&mut self, kafka: Reader<'a>) -> &'a str {
-        let mut topic = None;
-        self.each_field(kafka, |this, field| match field.number {
-            1 => this.text("topic", &mut topic, field),
-            number => this.refuse(Fault::UnknownField { message: "KafkaTopic", number }),
-        });
-        let topic = topic.unwrap_or_default();
-        self.within("topic", None, |this| this.topic_name(topic));
-        topic
     }
 
     /// Reads a policy; `None` if it says nothing, or nothing that can be done.
@@ -433,7 +397,7 @@ impl<'c> Decoder<'c> {
     /// The number of the list of destinations that was just read.
     fn fan_out(&mut self) -> u32 {
         let list = &self.scratch.fan_out;
-        let hash = hash_of(|hasher| list.iter().for_each(|index| hasher.write_u16(index.0)));
+        let hash = hash_of(|hasher| list.iter().for_each(|index| hasher.write_u32(index.0)));
         let RouteTable { fan_outs, fan_out_destinations, .. } = &mut *self.table;
         let same = |index: u32| {
             let FanOut { first, count } = fan_outs.get(index as usize).copied().unwrap_or_default();

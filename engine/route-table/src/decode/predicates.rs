@@ -112,7 +112,7 @@ impl Decoder<'_> {
         fields.attribute = self.attribute(field);
     }
 
-    /// Reads what a predicate looks at, or the key of a lookup is.
+    /// Reads a field that says where a value of an event is, or of what is looked up for it; its numbers are those of `Predicate`.
     pub(super) fn attribute(&mut self, field: Field<'_>) -> Option<Attribute> {
         match field.number {
             1 => {

@@ -7,8 +7,9 @@ use prost::Message as _;
 use std::collections::{BTreeMap, HashMap};
 use twox_hash::XxHash64;
 use veltrix_proto::v1::{
-    CloudEventsMode, Condition, Framing, Lookup, LookupCache, OnAbsent, Origin, RecordPart, Route, RouteMap, Source,
-    Unmatched, Validation, condition, destination, lookup, lookup_key, origin, payload, reference_table, unmatched,
+    CloudEventsMode, Condition, Destination, Framing, Lookup, LookupCache, OnAbsent, Origin, Placeholder, Predicate,
+    RecordPart, Route, RouteMap, Source, TenantIds, Unmatched, Validation, condition, destination, lookup, lookup_key,
+    origin, payload, placeholder, predicate, reference_table, unmatched,
 };
 
 /// All things of a map.
@@ -78,8 +79,7 @@ impl Items {
             items.insert(Subject::Source(source.topic.clone()), item);
         }
         for destination in &map.destinations {
-            let topic = destination.kind.as_ref().map(|destination::Kind::Kafka(kafka)| Said::text(&kafka.topic));
-            items.insert(Subject::Destination(destination.id.clone()), Item::default().says(Aspect::Topic, topic));
+            items.insert(Subject::Destination(destination.id.clone()), of_destination(destination));
         }
         for lookup in &map.lookups {
             items.insert(Subject::Lookup(lookup.id.clone()), of_lookup(lookup));
@@ -144,7 +144,7 @@ impl Items {
         for (aspect, said) in self.0.values_mut().flat_map(|item| &mut item.0) {
             for said in said.iter_mut() {
                 let (prefix, id) = match aspect {
-                    Aspect::Destinations => ("", said.shown.as_str()),
+                    Aspect::Destinations | Aspect::Otherwise => ("", said.shown.as_str()),
                     Aspect::Unmatched => match said.shown.strip_prefix("destination ") {
                         Some(id) => ("destination ", id),
                         None => continue,
@@ -180,6 +180,39 @@ fn names_of(changes: &[Change]) -> HashMap<String, String> {
         _ => None,
     });
     renames.collect()
+}
+
+fn of_destination(destination: &Destination) -> Item {
+    let Some(destination::Kind::Kafka(kafka)) = &destination.kind else { return Item::default() };
+    // What need not be said is the same as what was.
+    let tenant = Placeholder {
+        name: "tenant".to_owned(),
+        value: Some(placeholder::Value::Part(RecordPart::Tenant.into())),
+        allowed: Some(placeholder::Allowed::Tenants(TenantIds {})),
+    };
+    let is_declared = kafka.placeholders.iter().any(|placeholder| placeholder.name == tenant.name);
+    let is_meant = !is_declared && kafka.topic.contains("{tenant}");
+    let placeholders = kafka.placeholders.iter().chain(is_meant.then_some(&tenant)).flat_map(|placeholder| {
+        let attribute = placeholder.value.clone().map(|value| match value {
+            placeholder::Value::Header(name) => predicate::Attribute::Header(name),
+            placeholder::Value::Part(part) => predicate::Attribute::Part(part),
+            placeholder::Value::Field(field) => predicate::Attribute::Field(field),
+        });
+        let name = format!("{{{}}}", placeholder.name);
+        let place = cel::place_of(&Predicate { attribute, ..Predicate::default() }, 0);
+        let values: Vec<String> = match &placeholder.allowed {
+            Some(placeholder::Allowed::Values(values)) => values.values.iter().map(|value| cel::text(value)).collect(),
+            Some(placeholder::Allowed::Tenants(_)) => vec!["any tenant of the map".to_owned()],
+            None => Vec::new(),
+        };
+        let values = values.into_iter().map(move |value| format!("{name} can be {value}"));
+        std::iter::once(format!("{{{}}} is {place}", placeholder.name)).chain(values)
+    });
+    let otherwise = (!kafka.otherwise.is_empty()).then(|| Said::text(&kafka.otherwise));
+    Item::default()
+        .says(Aspect::Topic, [Said::text(&kafka.topic)])
+        .says(Aspect::Placeholders, placeholders.map(Said::text))
+        .says(Aspect::Otherwise, otherwise)
 }
 
 /// What becomes of events that no route wants.

@@ -8,9 +8,9 @@
 mod items;
 mod order;
 
-use crate::deliveries::{Deliveries, Verdict};
+use crate::deliveries::Deliveries;
 use crate::event::Event;
-use crate::table::{RouteTable, Unmatched};
+use crate::table::RouteTable;
 use items::Items;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Display, Formatter, Result};
@@ -96,6 +96,8 @@ pub enum Aspect {
     Key,
     Answers,
     Cache,
+    Placeholders,
+    Otherwise,
     Labels,
     Types,
     Condition,
@@ -202,6 +204,8 @@ pub struct EventDiff {
     pub lost: Vec<(String, Option<String>)>,
     /// Destinations that get it by another route: by which before, and by which now. `None`: as no route wants it.
     pub moved: Vec<(String, Option<String>, Option<String>)>,
+    /// Destinations that get it in another topic: in which before, and in which now.
+    pub readdressed: Vec<(String, String, String)>,
     /// Whether it goes to the dead letters, before and now.
     pub dead_letter: (bool, bool),
 }
@@ -212,6 +216,7 @@ impl EventDiff {
         self.gained.is_empty()
             && self.lost.is_empty()
             && self.moved.is_empty()
+            && self.readdressed.is_empty()
             && self.dead_letter.0 == self.dead_letter.1
     }
 }
@@ -221,33 +226,39 @@ pub fn diff_event<E: Event>(old: &RouteTable, new: &RouteTable, event: &E) -> Ev
     let (before, was_dead) = routed(old, event);
     let (mut after, is_dead) = routed(new, event);
     let mut diff = EventDiff { dead_letter: (was_dead, is_dead), ..EventDiff::default() };
-    for (destination, route) in before {
+    for (destination, was) in before {
         match after.remove(&destination) {
-            None => diff.lost.push((destination, route)),
-            Some(now) if now != route => diff.moved.push((destination, route, now)),
-            Some(_) => {}
+            None => diff.lost.push((destination, was.route)),
+            Some(now) => {
+                if now.topic != was.topic {
+                    diff.readdressed.push((destination.clone(), was.topic, now.topic));
+                }
+                if now.route != was.route {
+                    diff.moved.push((destination, was.route, now.route));
+                }
+            }
         }
     }
-    diff.gained.extend(after);
+    diff.gained.extend(after.into_iter().map(|(destination, now)| (destination, now.route)));
     diff
 }
 
-/// The destinations that an event goes to, each with its route, and whether it goes to the dead letters.
-fn routed<E: Event>(table: &RouteTable, event: &E) -> (BTreeMap<String, Option<String>>, bool) {
+/// How an event goes to a destination.
+struct Way {
+    route: Option<String>,
+    topic: String,
+}
+
+/// The destinations that an event goes to, and whether it goes to the dead letters.
+fn routed<E: Event>(table: &RouteTable, event: &E) -> (BTreeMap<String, Way>, bool) {
     let mut deliveries = Deliveries::new();
     table.route(event, &mut deliveries);
     let told = deliveries.list().iter().filter_map(|delivery| {
         let destination = table.destination(delivery.destination)?;
-        Some((destination.id.to_owned(), delivery.route.map(|route| table.route_id(route).to_owned())))
+        let route = delivery.route.map(|route| table.route_id(route).to_owned());
+        Some((destination.id.to_owned(), Way { route, topic: destination.topic.to_owned() }))
     });
-    let is_dead = match deliveries.verdict() {
-        Verdict::Routed => deliveries.undecided().is_some(),
-        Verdict::Unmatched(unmatched) => unmatched == Unmatched::DeadLetter,
-        Verdict::Unreadable(_) => true,
-        // What is sure already is compared.
-        Verdict::Waiting => false,
-    };
-    (told.collect(), is_dead)
+    (told.collect(), deliveries.asks_for_dead_letter())
 }
 
 impl Display for Subject {
@@ -279,6 +290,8 @@ impl Display for Aspect {
             Aspect::Key => "key",
             Aspect::Answers => "answers",
             Aspect::Cache => "cache",
+            Aspect::Placeholders => "placeholders",
+            Aspect::Otherwise => "otherwise",
             Aspect::Labels => "labels",
             Aspect::Types => "types",
             Aspect::Condition => "when",
@@ -327,11 +340,12 @@ impl Display for EventDiff {
         let gained = self.gained.iter().map(|(to, route)| format!("+ {to}, {}", by(route)));
         let lost = self.lost.iter().map(|(to, route)| format!("- {to}, {}", by(route)));
         let moved = self.moved.iter().map(|(to, was, is)| format!("~ {to}, {}, before {}", by(is), by(was)));
+        let readdressed = self.readdressed.iter().map(|(to, was, is)| format!("~ {to}, in topic {is}, before {was}"));
         let dead = match self.dead_letter {
             (false, true) => Some("+ the dead letters".to_owned()),
             (true, false) => Some("- the dead letters".to_owned()),
             _ => None,
         };
-        f.write_str(&gained.chain(lost).chain(moved).chain(dead).collect::<Vec<_>>().join("\n"))
+        f.write_str(&gained.chain(lost).chain(moved).chain(readdressed).chain(dead).collect::<Vec<_>>().join("\n"))
     }
 }

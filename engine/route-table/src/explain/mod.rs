@@ -10,9 +10,11 @@
 mod cause;
 mod exclusive;
 mod show;
+mod unplaced;
 
 pub use exclusive::InGroup;
 pub use show::{Actual, ActualValue, SharePlace, ValueKind};
+pub use unplaced::UnplacedExplanation;
 
 use crate::condition::{ConditionIndex, Truth};
 use crate::deliveries::{Deliveries, Verdict};
@@ -43,6 +45,8 @@ pub struct Explanation {
     pub routes: Vec<RouteExplanation>,
     /// Where it goes, each destination once.
     pub deliveries: Vec<DeliveryExplanation>,
+    /// The destinations with placeholders that have no topic for it, each once.
+    pub unplaced: Vec<UnplacedExplanation>,
     /// What becomes of it as a whole.
     pub verdict: Verdict,
     /// Whether the event's tenant says what becomes of events that no route wants, and not the map.
@@ -235,6 +239,7 @@ impl RouteTable {
             payload: None,
             routes: Vec::new(),
             deliveries: self.told(&deliveries),
+            unplaced: deliveries.unplaced().iter().filter_map(|unplaced| self.tell_unplaced(event, unplaced)).collect(),
             verdict: deliveries.verdict(),
             has_policy_of_tenant: false,
             undecided: deliveries.undecided().map(|route| self.route_id(route).to_owned()),

@@ -315,6 +315,12 @@ impl Display for Explanation {
                 }
             }?;
         }
+        for unplaced in &self.unplaced {
+            match &unplaced.instead {
+                Some(instead) => write!(f, "\ngoes to {instead} instead: {unplaced}")?,
+                None => write!(f, "\ngoes to the dead letters: {unplaced}")?,
+            }
+        }
         match (&self.undecided, self.verdict) {
             (Some(route), _) => write!(f, "\ngoes to the dead letters: route {route} can't be decided")?,
             (None, Verdict::Unmatched(Unmatched::Drop)) => write!(f, "\nno route wants it: it is dropped{whose}")?,

@@ -439,7 +439,7 @@ pub(crate) fn condition() -> BoxedStrategy<Condition> {
 pub(crate) fn map_of(conditions: Vec<Condition>) -> RouteMap {
     let destination = |n: usize| Destination {
         id: format!("d{n}"),
-        kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}") })),
+        kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}"), ..Default::default() })),
     };
     let route = |(n, when): (usize, Condition)| Route {
         id: format!("r{n}"),

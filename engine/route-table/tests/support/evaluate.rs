@@ -145,6 +145,15 @@ pub(crate) fn key_of(key: &LookupKey, record: &Record) -> Option<Vec<u8>> {
     (key.len() <= 1_024).then_some(key)
 }
 
+/// What a placeholder makes of an attribute. "A number of the payload that is whole and has up to 20 digits counts as these digits, behind a
+/// `-` if it is negative, however it is written. Anything else, null among it, is no value."
+pub(crate) fn text_of(attribute: &predicate::Attribute, record: &Record) -> Option<Vec<u8>> {
+    let values = Scope { record, elements: Vec::new() }.attribute(attribute);
+    let spelled = share::spelled(values.first()?)?;
+    let is_number = matches!(values.first(), Some(Value::Number(_)));
+    Some(spelled).filter(|spelled| !is_number || !spelled.contains(&b'e'))
+}
+
 /// One value that an attribute has.
 #[derive(Clone, Debug, PartialEq)]
 enum Value<'a> {

@@ -2,12 +2,13 @@
 
 use super::{Found, OwnedEvent, World};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use veltrix_proto::v1::{
     self, AnyElement, Cidrs, Condition, Conditions, Destination, Element, EventTypes, Exclusive, Field, KafkaTopic,
-    Literal, Literals, LookedUp, Lookup, LookupKey, NoPayload, Null, Origin, Payload, Predicate, Range, ReferenceTable,
-    Route, RouteMap, Share, Source, Tenant, Unmatched, ValueTypes, any_element, condition, destination, literal,
-    lookup, lookup_key, origin, payload, predicate, range, reference_table, unmatched,
+    Literal, Literals, LookedUp, Lookup, LookupKey, NoPayload, Null, Origin, Payload, Placeholder, Predicate, Range,
+    ReferenceTable, Route, RouteMap, Share, Source, Tenant, TenantIds, Unmatched, ValueTypes, Values, any_element,
+    condition, destination, literal, lookup, lookup_key, origin, payload, placeholder, predicate, range,
+    reference_table, unmatched,
 };
 
 /// Few words, so that conditions and events meet often; one is long enough to leave the index's entry.
@@ -462,6 +463,54 @@ fn unmatched() -> impl Strategy<Value = Option<Unmatched>> {
     prop::option::of(policy.prop_map(|policy| Unmatched { policy: Some(policy) }))
 }
 
+/// What the topic of a destination has for placeholders; `None`: the tenant, which needs no declaration.
+type Template = (Vec<Option<Placeholder>>, Option<String>);
+
+/// Some destinations have placeholders; those that can stand in for them do not.
+fn templates() -> impl Strategy<Value = BTreeMap<usize, Template>> {
+    let value = prop_oneof![
+        2 => "[xyz]".prop_map(placeholder::Value::Header),
+        2 => (1..5i32).prop_map(placeholder::Value::Part),
+        4 => names().prop_map(|names| placeholder::Value::Field(Field { names, ..Field::default() })),
+    ];
+    let word = prop_oneof![4 => word(), 2 => prop::sample::select(&["", "0", "1", "-1", "2", "A", "t1", "a.a"]).prop_map(str::to_owned)];
+    let allowed = prop_oneof![
+        4 => prop::collection::btree_set(word, 1..9)
+            .prop_map(|values| placeholder::Allowed::Values(Values { values: values.into_iter().collect() })),
+        1 => Just(placeholder::Allowed::Tenants(TenantIds {})),
+    ];
+    let placeholder = (value, allowed).prop_map(|(value, allowed)| Placeholder {
+        name: String::new(),
+        value: Some(value),
+        allowed: Some(allowed),
+    });
+    let placeholders = prop::collection::vec(prop::option::weighted(0.7, placeholder), 1..3);
+    let otherwise = prop::option::of(prop::sample::select(&["d0", "d2"]).prop_map(str::to_owned));
+    prop::collection::btree_map(prop::sample::select(&[1, 3, 4]), (placeholders, otherwise), 0..3)
+}
+
+fn kafka_topic(n: usize, template: Option<&Template>, has_tenants: bool) -> KafkaTopic {
+    let mut kafka = KafkaTopic { topic: format!("topic-{n}"), ..KafkaTopic::default() };
+    let Some((placeholders, otherwise)) = template else { return kafka };
+    for (number, placeholder) in placeholders.iter().enumerate() {
+        let is_of_tenants = |own: &Placeholder| matches!(own.allowed, Some(placeholder::Allowed::Tenants(_)));
+        match placeholder {
+            Some(placeholder) if has_tenants || !is_of_tenants(placeholder) => {
+                let name = format!("p{number}");
+                // One of them is named twice.
+                kafka.topic += &if number == 1 { "_{p1}_{p1}".to_owned() } else { format!("_{{{name}}}") };
+                kafka.placeholders.push(Placeholder { name, ..placeholder.clone() });
+            }
+            None if has_tenants => kafka.topic += "_{tenant}",
+            _ => {}
+        }
+    }
+    if kafka.topic.contains('{') {
+        kafka.otherwise = otherwise.clone().unwrap_or_default();
+    }
+    kafka
+}
+
 /// Maps that every compiler must take.
 pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
     let payload = prop::option::of(prop_oneof![
@@ -486,11 +535,12 @@ pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
     });
     let tenant = (prop::collection::vec(route(), 0..4), unmatched(), prop::bool::weighted(0.3));
     let tenants = prop::collection::btree_map(word(), tenant, 0..4);
-    (sources, prop::collection::vec(route(), 1..8), tenants, unmatched(), lookups()).prop_map(
-        |(sources, routes, tenants, unmatched, lookups)| {
+    (sources, prop::collection::vec(route(), 1..8), tenants, unmatched(), lookups(), templates()).prop_map(
+        |(sources, routes, tenants, unmatched, lookups, templates)| {
+            let has_tenants = !tenants.is_empty();
             let destination = |n| Destination {
                 id: format!("d{n}"),
-                kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}") })),
+                kind: Some(destination::Kind::Kafka(kafka_topic(n, templates.get(&n), has_tenants))),
             };
             let mut before: Vec<Route> = Vec::new();
             let tenant = |(id, (mut routes, unmatched, like_the_one_before)): (String, (Vec<Route>, _, bool))| {

@@ -9,6 +9,7 @@
 pub(crate) mod evaluate;
 mod generate;
 mod lookups;
+mod templates;
 
 use evaluate::json::Json;
 use evaluate::{Answer, Given, evaluate as truth_of, key_of};
@@ -20,6 +21,7 @@ pub(crate) use generate::{
 pub(crate) use lookups::{Found, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use templates::{Place, place};
 use veltrix_proto::v1::{Origin, RecordPart, Route, RouteMap, Tenant, Validation, origin, payload, unmatched};
 use veltrix_route_table::{Event, Value};
 
@@ -70,12 +72,70 @@ impl From<Value<'_>> for Given {
     }
 }
 
-/// What should happen to an event: destinations with the route that sends it there, and the route that could not be decided.
+/// What should happen to an event: where it goes, and the route that could not be decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
-    Routed { deliveries: BTreeMap<String, Option<String>>, undecided: Option<String> },
-    Unmatched { deliveries: BTreeMap<String, Option<String>>, dead_letter: bool },
+    Routed { sent: Sent, undecided: Option<String> },
+    Unmatched { sent: Sent, dead_letter: bool },
     Unreadable,
+}
+
+/// Where an event goes, by destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) deliveries: BTreeMap<String, Delivered>,
+    /// Those that have no topic for it.
+    pub(crate) unplaced: BTreeMap<String, Unplaced>,
+}
+
+/// The topic of a delivery, and the route that it is by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    pub(crate) topic: String,
+    pub(crate) route: Option<String>,
+}
+
+/// What stands in the way of a delivery, which route it is by, and who gets it instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unplaced {
+    pub(crate) placeholder: String,
+    pub(crate) route: Option<String>,
+    pub(crate) instead: Option<String>,
+}
+
+impl Expected {
+    /// Where the event goes, and whether it becomes a dead letter.
+    pub(crate) fn fate(self) -> (BTreeMap<String, Delivered>, bool) {
+        let (sent, is_dead) = match self {
+            Expected::Routed { sent, undecided } => (sent, undecided.is_some()),
+            Expected::Unmatched { sent, dead_letter } => (sent, dead_letter),
+            Expected::Unreadable => (Sent::default(), true),
+        };
+        // "Unset: such an event goes to the dead letters, beside all its other deliveries."
+        let is_lacking = sent.unplaced.values().any(|unplaced| unplaced.instead.is_none());
+        (sent.deliveries, is_dead || is_lacking)
+    }
+}
+
+impl Sent {
+    /// Sends an event to a destination, by a route; those before it in the order of the map were sent before.
+    fn send(&mut self, map: &RouteMap, record: &Record, to: &str, route: Option<&str>) {
+        let route = route.map(str::to_owned);
+        match place(map, to, record) {
+            Place::Topic(topic) => {
+                self.deliveries.entry(to.to_owned()).or_insert(Delivered { topic, route });
+            }
+            Place::Without { placeholder, otherwise } => {
+                let unplaced = Unplaced { placeholder, route: route.clone(), instead: otherwise.clone() };
+                self.unplaced.entry(to.to_owned()).or_insert(unplaced);
+                otherwise.iter().for_each(|to| self.send(map, record, to, route.as_deref()));
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.deliveries.is_empty() && self.unplaced.is_empty()
+    }
 }
 
 /// Whether no other route of its group keeps the route at `at` from being asked. `decided` are the routes of one slot that are about the
@@ -177,7 +237,7 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent, world: &World) -> Exp
     let Some(mut read) = read(map, event) else { return Expected::Unreadable };
     (0..map.lookups.len()).for_each(|lookup| read.look_up(map, world, lookup));
     let Read { record, own, routes, .. } = &read;
-    let mut deliveries: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut sent = Sent::default();
     let mut undecided = None;
     for met in routes {
         let truth = |route: &Route| route.when.as_ref().map_or(Truth::True, |when| truth_of(when, record));
@@ -185,25 +245,22 @@ pub(crate) fn expected(map: &RouteMap, event: &OwnedEvent, world: &World) -> Exp
         for at in (0..decided.len()).filter(|at| is_asked(&decided, *at)) {
             let (route, truth) = decided[at];
             match truth {
-                Truth::True => route.to.iter().for_each(|to| {
-                    deliveries.entry(to.clone()).or_insert(Some(route.id.clone()));
-                }),
-                Truth::False => {}
+                Truth::True => route.to.iter().for_each(|to| sent.send(map, record, to, Some(&route.id))),
                 Truth::Absent if route.on_absent == 2 => undecided = undecided.or(Some(route.id.clone())),
-                Truth::Absent => {}
+                Truth::False | Truth::Absent => {}
             }
         }
     }
-    if !deliveries.is_empty() || undecided.is_some() {
-        return Expected::Routed { deliveries, undecided };
+    if !sent.is_empty() || undecided.is_some() {
+        return Expected::Routed { sent, undecided };
     }
     // "Unset: what the map says."
     let unmatched = own.and_then(|tenant| tenant.unmatched.clone()).or(map.unmatched.clone());
     let policy = unmatched.and_then(|unmatched| unmatched.policy);
     if let Some(unmatched::Policy::Destination(id)) = &policy {
-        deliveries.insert(id.clone(), None);
+        sent.send(map, record, id, None);
     }
-    Expected::Unmatched { deliveries, dead_letter: matches!(policy, Some(unmatched::Policy::DeadLetter(_))) }
+    Expected::Unmatched { sent, dead_letter: matches!(policy, Some(unmatched::Policy::DeadLetter(_))) }
 }
 
 /// A route that an event meets, and what it says of it.

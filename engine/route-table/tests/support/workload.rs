@@ -70,7 +70,7 @@ fn with_conditions_out_of(values: usize, routes: usize, edition: usize) -> Route
 fn map(routes: Vec<Route>) -> RouteMap {
     let destination = |n: usize| Destination {
         id: format!("destination-{n}"),
-        kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}") })),
+        kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}"), ..Default::default() })),
     };
     RouteMap {
         name: "workload".to_owned(),
