@@ -69,6 +69,59 @@ fn explain_says_for_each_route_what_stood_in_the_way() {
     assert_eq!((&answer["tenantHasRoutes"], &answer["deliveries"][0]["route"]), (&true.into(), &"own".into()));
 }
 
+/// The destinations of the README, and who goes to them.
+const NAMED: &str = r#"
+    name: "hunt"
+    destinations { id: "rest"   kafka { topic: "hunt-rest" } }
+    destinations { id: "hunts"  kafka { topic: "hunt-{tenant}" otherwise: "rest" } }
+    destinations { id: "region" kafka {
+      topic: "chests-{region}"
+      placeholders { name: "region" field { names: "region" } values { values: ["eu", "us"] } }
+    } }
+    tenants { id: "live" }
+    tenants { id: "practice" }
+    routes { id: "chests" types { exact: "hunt.chest.opened" } to: "hunts" to: "region" }
+"#;
+
+#[test]
+fn explain_and_diff_say_which_topic_an_event_names_and_what_it_lacks() {
+    let new = NAMED.replace("names: \"region\"", "names: \"area\"");
+    let files = directory(&[("map.txtpb", NAMED), ("new.txtpb", &new)]);
+    let event = |tenant: &str, region: &str| {
+        let headers = format!(r#"{{"ce_type": "hunt.chest.opened", "ce_tenant": "{tenant}"}}"#);
+        format!(r#"{{"headers": {headers}, "payload": {{"region": "{region}", "area": "us"}}}}"#)
+    };
+    let (code, stdout, stderr) = run(files.path(), &["explain", "map.txtpb", "-"], &event("live", "ap"));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert_eq!(
+        stdout,
+        "type hunt.chest.opened (header `ce_type`), tenant live\n\
+         goes to hunts (topic hunt-live), by route chests\n\
+         goes to the dead letters: region has no topic chests-{region} for it: payload.region is 'ap', which {region} can't be\n\
+         + chests: wants it\n"
+    );
+    let answer = json(&run(files.path(), &["explain", "map.txtpb", "-", "--json"], &event("other", "eu")).1);
+    let topics: Vec<&Value> = answer["deliveries"].as_array().unwrap().iter().map(|one| &one["topic"]).collect();
+    assert_eq!(topics, ["hunt-rest", "chests-eu"]);
+    let unplaced = &answer["unplaced"][0];
+    for (name, expected) in [
+        ("destination", "hunts"),
+        ("topic", "hunt-{tenant}"),
+        ("route", "chests"),
+        ("placeholder", "tenant"),
+        ("place", "tenant"),
+        ("instead", "rest"),
+    ] {
+        assert_eq!(unplaced[name], expected, "{name}");
+    }
+    assert_eq!(unplaced["actual"][0]["text"], "'other'");
+    let arguments = ["diff", "map.txtpb", "new.txtpb", "--events", "-", "--json"];
+    let answer = json(&run(files.path(), &arguments, &event("live", "eu")).1);
+    assert_eq!(answer["changes"][0]["details"][0]["what"], "placeholders");
+    let readdressed = &answer["events"]["told"][0]["readdressed"][0];
+    assert_eq!((&readdressed["before"], &readdressed["after"]), (&"chests-eu".into(), &"chests-us".into()));
+}
+
 #[test]
 fn explain_takes_payloads_of_any_bytes() {
     let files = directory(&[("map.txtpb", MAP)]);

@@ -10,7 +10,7 @@ use veltrix_proto::v1::RouteMap;
 use veltrix_route_table::{
     Actual, Analysis, Because, Cause, Change, Compiler, EventDiff, Explanation, Finding, FindingKind, How, InGroup,
     Outcome, RouteCost, RouteExplanation, RouteTable, SharePlace, Sharing, Subject, TenantFound, Truth, Unmatched,
-    ValueKind, Verdict, Written, analyze, diff, diff_event,
+    UnplacedExplanation, ValueKind, Verdict, Written, analyze, diff, diff_event,
 };
 
 /// Changed events that are told before they are only counted.
@@ -83,7 +83,20 @@ fn of_explanation(explanation: &Explanation) -> Value {
         "undecidedRoute": explanation.undecided,
         "needs": needs.collect::<Vec<_>>(),
         "deliveries": deliveries.collect::<Vec<_>>(),
+        "unplaced": explanation.unplaced.iter().map(of_unplaced).collect::<Vec<_>>(),
         "routes": explanation.routes.iter().map(of_route).collect::<Vec<_>>(),
+    })
+}
+
+fn of_unplaced(unplaced: &UnplacedExplanation) -> Value {
+    json!({
+        "destination": unplaced.destination,
+        "topic": unplaced.topic,
+        "route": unplaced.route,
+        "placeholder": unplaced.placeholder,
+        "place": unplaced.place,
+        "actual": of_actual(&unplaced.actual),
+        "instead": unplaced.instead,
     })
 }
 
@@ -299,11 +312,14 @@ fn of_event(line: usize, diff: &EventDiff) -> Value {
         deliveries.iter().map(|(to, route)| json!({ "destination": to, "route": route })).collect()
     };
     let moved = diff.moved.iter().map(|(to, was, is)| json!({ "destination": to, "before": was, "after": is }));
+    let readdressed =
+        diff.readdressed.iter().map(|(to, was, is)| json!({ "destination": to, "before": was, "after": is }));
     json!({
         "line": line,
         "gained": by_route(&diff.gained),
         "lost": by_route(&diff.lost),
         "moved": moved.collect::<Vec<_>>(),
+        "readdressed": readdressed.collect::<Vec<_>>(),
         "deadLetterBefore": diff.dead_letter.0,
         "deadLetterAfter": diff.dead_letter.1,
     })
