@@ -5,6 +5,7 @@ use crate::records::{Arrived, Sender, read, read_all};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use std::collections::BTreeSet;
+use veltrix_proto::v1::{Destination, EventTypes, KafkaTopic, Route, RouteMap, Tenant, destination};
 
 const CLUE: (&str, &[u8]) = ("ce_type", b"hunt.clue.found");
 
@@ -164,4 +165,57 @@ async fn a_topic_that_takes_less_than_a_batch_gets_every_event_that_it_takes_alo
         cause: "too_large",
     };
     only_what_is_refused_alone_becomes_a_dead_letter("narrow", refusal).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_with_placeholders_is_the_topic_of_the_events_tenant_and_an_event_of_another_is_a_dead_letter() {
+    let Some(broker) = Broker::real("a destination with placeholders") else { return };
+    let tenants = ["red", "green", "blue"];
+    let change = |map: &mut RouteMap| {
+        map.tenants = tenants.map(|id| Tenant { id: id.to_owned(), ..Tenant::default() }).to_vec();
+        let kafka = KafkaTopic { topic: "hunt-{tenant}".to_owned(), ..KafkaTopic::default() };
+        let kind = Some(destination::Kind::Kafka(kafka));
+        map.destinations.push(Destination { id: "hunts".to_owned(), kind });
+        map.routes.push(Route {
+            id: "own-hunt".to_owned(),
+            types: Some(EventTypes { prefixes: vec!["hunt.".to_owned()], ..EventTypes::default() }),
+            to: vec!["hunts".to_owned()],
+            ..Route::default()
+        });
+    };
+    let fleet = Fleet::start_with(broker, "placeholders", 1, change).await;
+    let engine = fleet.start_engine(0);
+    fleet.wait_for_engines(1).await;
+    let (bootstrap, source, prefix) = (fleet.bootstrap(), fleet.source(), fleet.prefix.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        let sender = Sender::new(&bootstrap);
+        for tenant in tenants.into_iter().chain(["grey"]) {
+            sender.send(&source, b"key", tenant.as_bytes(), &[CLUE, ("ce_tenant", tenant.as_bytes())]);
+        }
+        sender.send(&source, b"key", b"nobody", &[CLUE]);
+        fleet.wait_until_committed();
+        let hunts = tenants.map(|tenant| read_all(&bootstrap, &format!("{prefix}-hunt-{tenant}")));
+        let [letters, analytics] =
+            ["dead-letters", "hunt-analytics"].map(|topic| read_all(&bootstrap, &format!("{prefix}-{topic}")));
+        (hunts, letters, analytics, fleet)
+    });
+    let (hunts, letters, analytics, fleet) = reading.await.unwrap();
+    let payloads = |arrived: &[Arrived]| -> Vec<String> {
+        arrived.iter().map(|arrived| String::from_utf8(arrived.payload.clone().unwrap()).unwrap()).collect()
+    };
+    for (tenant, arrived) in tenants.iter().zip(&hunts) {
+        assert_eq!(payloads(arrived), [*tenant]);
+        assert_eq!(arrived[0].headers["veltrix-route"], "own-hunt");
+    }
+    // Of those that have no topic nothing else is held back, and nothing is doubled.
+    assert_eq!(payloads(&analytics).len(), 5, "{analytics:?}");
+    assert_eq!(payloads(&letters), ["grey", "nobody"]);
+    let topic = format!("{}-hunt-{{tenant}}", fleet.prefix);
+    for (letter, why) in letters.iter().zip(["is 'grey', which {tenant} can't be", "is missing"]) {
+        assert_eq!(letter.headers["veltrix-dead-letter-cause"], "unplaced");
+        assert_eq!(letter.headers["veltrix-route"], "own-hunt");
+        let reason = format!("hunts has no topic {topic} for it: tenant {why}");
+        assert_eq!(letter.headers["veltrix-dead-letter-reason"], reason);
+    }
+    assert_eq!(engine.terminate(), Some(0));
 }

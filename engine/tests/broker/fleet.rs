@@ -146,8 +146,19 @@ impl EngineProcess {
 impl Fleet {
     /// A control plane with the example's map in force, and its topics on the broker.
     pub(crate) async fn start(broker: Broker, name: &str, partitions: u16) -> Fleet {
+        Fleet::start_with(broker, name, partitions, |_| {}).await
+    }
+
+    /// The same with another map: what `change` makes of the example's.
+    pub(crate) async fn start_with(
+        broker: Broker,
+        name: &str,
+        partitions: u16,
+        change: impl FnOnce(&mut RouteMap),
+    ) -> Fleet {
         let prefix = format!("{name}-{}", std::process::id());
         let mut map: RouteMap = prost::Message::decode(veltrix_engine::EMBEDDED_ROUTES).unwrap();
+        change(&mut map);
         for destination in &mut map.destinations {
             if let Some(destination::Kind::Kafka(kafka)) = &mut destination.kind {
                 kafka.topic = format!("{prefix}-{}", kafka.topic);
