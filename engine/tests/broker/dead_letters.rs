@@ -184,15 +184,19 @@ async fn a_destination_with_placeholders_is_the_topic_of_the_events_tenant_and_a
         });
     };
     let fleet = Fleet::start_with(broker, "placeholders", 1, change).await;
-    let engine = fleet.start_engine(0);
-    fleet.wait_for_engines(1).await;
     let (bootstrap, source, prefix) = (fleet.bootstrap(), fleet.source(), fleet.prefix.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        let sender = Sender::new(&bootstrap);
+    let sending = bootstrap.clone();
+    tokio::task::spawn_blocking(move || {
+        let sender = Sender::new(&sending);
         for tenant in tenants.into_iter().chain(["grey"]) {
             sender.send(&source, b"key", tenant.as_bytes(), &[CLUE, ("ce_tenant", tenant.as_bytes())]);
         }
         sender.send(&source, b"key", b"nobody", &[CLUE]);
+    })
+    .await
+    .unwrap();
+    let engine = fleet.start_engine(0);
+    let reading = tokio::task::spawn_blocking(move || {
         fleet.wait_until_committed();
         let hunts = tenants.map(|tenant| read_all(&bootstrap, &format!("{prefix}-hunt-{tenant}")));
         let [letters, analytics] =

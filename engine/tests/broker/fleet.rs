@@ -208,6 +208,20 @@ impl Fleet {
         for result in admin.create_topics(&new, &AdminOptions::new()).await.unwrap() {
             result.unwrap();
         }
+        // A broker that was started just now says so before it tells others of them, and an engine takes its word.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let metadata = admin.inner().fetch_metadata(None, PATIENCE).unwrap();
+            let is_there = |name: &str| {
+                let known = metadata.topics().iter().find(|topic| topic.name() == name);
+                known.is_some_and(|topic| topic.error().is_none() && !topic.partitions().is_empty())
+            };
+            if new.iter().all(|topic| is_there(topic.name)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "topics that were created are not there");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
