@@ -76,6 +76,11 @@ pub enum Fault {
     UnknownEnum { name: &'static str, value: u64 },
     #[error("{observed} is beyond the limit `{}` of {}: {}", limit.name, limit.max, limit.meaning)]
     OverLimit { limit: &'static Limit, observed: u64 },
+    #[error(
+        "{observed} is beyond the limit `{}` of {}: {}; {uses} of them are of route `{route}`, more than of any other: make it smaller, or leave some out",
+        limit.name, limit.max, limit.meaning
+    )]
+    OverBudget { limit: &'static Limit, observed: u64, route: String, uses: u64 },
     #[error("`{id}` is taken by another {what}; every {what} of a map has a name of its own")]
     Taken { what: &'static str, id: String },
     #[error("`{id}` is no destination of this map; declare it under `destinations`")]

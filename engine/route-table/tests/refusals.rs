@@ -454,7 +454,7 @@ fn labels(count: usize) -> String {
 }
 
 #[test]
-fn more_types_conditions_or_values_than_a_map_may_have_are_refused_by_name_and_not_stored() {
+fn more_types_conditions_or_values_than_a_map_may_have_are_refused_with_the_route_that_uses_most_and_not_stored() {
     // Every route keeps the limits of one route; all of them together are beyond that of the map.
     let types = "exact: \"abcd\" ".repeat(limits::TYPES_PER_ROUTE.max as usize);
     let exists = "conditions { predicate { part: RECORD_PART_KEY exists: true } } ";
@@ -492,7 +492,8 @@ fn more_types_conditions_or_values_than_a_map_may_have_are_refused_by_name_and_n
         let refused = Compiler::new().compile(&map_of(full + 1)).unwrap_err();
         assert_eq!(refused.reasons.len() + refused.omitted, 1, "{}: {refused}", limit.name);
         let observed = (full + 1) * of_route.max;
-        assert_eq!(refused.reasons[0].fault, Fault::OverLimit { limit, observed });
+        let (route, uses) = ("000000".to_owned(), of_route.max);
+        assert_eq!(refused.reasons[0].fault, Fault::OverBudget { limit, observed, route, uses });
     }
 }
 

@@ -8,6 +8,7 @@
 //! Reading goes on after a fault, so that people see all of them. Field names in paths are those of `route_map.proto`.
 
 mod alike;
+mod budget;
 mod conditions;
 mod destinations;
 mod exclusive;
@@ -51,6 +52,7 @@ pub(crate) struct Decoder<'c> {
     asks_lookup: bool,
     /// Values that were not kept, since the limit of the map was reached.
     values_left_out: u64,
+    most: budget::Mosts,
     /// By field number of the outermost message: the part of the map in which all of these fields lie.
     parts: [Range<usize>; PARTS],
 }
@@ -89,6 +91,7 @@ impl<'c> Decoder<'c> {
             element_depth: 0,
             asks_lookup: false,
             values_left_out: 0,
+            most: budget::Mosts::default(),
             parts,
         }
     }
@@ -121,11 +124,8 @@ impl<'c> Decoder<'c> {
         self.refuse_taken_routes();
         self.plan_lookups();
         self.templates();
-        self.table.usage.values = self.table.conditions.literals.lists.len() as u64 + self.values_left_out;
-        let usage = self.table.usage;
-        self.is_over(&limits::TYPES, usage.types);
-        self.is_over(&limits::CONDITION_NODES, usage.condition_nodes);
-        self.is_over(&limits::VALUES, usage.values);
+        [.., self.table.usage.values] = self.used();
+        self.refuse_over_budget();
     }
 
     /// The first walk: how much of everything there is. `None` if the map is not worth another one.
@@ -295,7 +295,7 @@ impl<'c> Decoder<'c> {
             7 => this.message("exclusive", &mut fields.exclusive, field),
             number => this.refuse(Fault::UnknownField { message: "Route", number }),
         });
-        let route = RouteIndex(self.table.routes.len() as u32);
+        let (route, before) = (RouteIndex(self.table.routes.len() as u32), self.used());
         self.route_row(&fields);
         if fields.to == 0 {
             self.refuse_at("to", Fault::Missing);
@@ -323,6 +323,7 @@ impl<'c> Decoder<'c> {
             self.scratch.postings.truncate(filed.0);
             self.scratch.any.truncate(filed.1);
         }
+        self.note_use(route, before);
     }
 
     fn route_row(&mut self, fields: &RouteFields<'_>) {
