@@ -2,6 +2,7 @@
 //!
 //! Nothing on the hot path asks that, so a table keeps no list of it: whoever asks pays with a walk through all keys.
 
+use crate::access::{self, Access};
 use crate::condition::ConditionIndex;
 use crate::group::{GroupIndex, VALUE_SPACES};
 use crate::key_index::Payload;
@@ -105,10 +106,15 @@ impl RouteTable {
                 add(filed.entry(route).or_default());
             }
         };
-        let spaces: BTreeSet<u32> = self.groups.accesses.iter().map(|access| access.space).collect();
+        let spaces = self.spaces_of_values();
         let mut by_value: HashMap<u32, Vec<Payload>> = HashMap::new();
-        for (space, _, payload) in self.types.iter().filter(|(space, ..)| spaces.contains(space)) {
-            by_value.entry(space).or_default().push(payload);
+        for (space, _, payload) in self.types.iter() {
+            if let Some(access) = spaces.get(&space) {
+                by_value.entry(*access).or_default().push(payload);
+            }
+        }
+        for access in &self.groups.accesses.list {
+            by_value.entry(access.space).or_default().extend(self.groups.accesses.of_nodes(access));
         }
         let of_both_kinds = |slot: &u32| [space(*slot, KeyKind::Exact), space(*slot, KeyKind::Prefix)];
         let wanted: BTreeSet<u32> = slots.iter().flat_map(of_both_kinds).collect();
@@ -145,10 +151,12 @@ impl RouteTable {
         let members = self.groups.members.iter().filter(|member| !member.only_if_involved);
         members.for_each(|member| note(&member.candidate));
         let of_types = self.types.iter().filter(|(space, ..)| *space < VALUE_SPACES);
-        let of_values =
-            self.types.iter().filter(|(space, ..)| self.groups.accesses.iter().any(|access| access.space == *space));
+        let spaces = self.spaces_of_values();
+        let of_values = self.types.iter().filter(|(space, ..)| spaces.contains_key(space));
+        let accesses = &self.groups.accesses;
+        let of_nodes = accesses.list.iter().flat_map(|access| accesses.of_nodes(access));
         let any = self.slots.iter().filter_map(|slot| slot.any);
-        for payload in of_types.chain(of_values).map(|(.., payload)| payload).chain(any) {
+        for payload in of_types.chain(of_values).map(|(.., payload)| payload).chain(of_nodes).chain(any) {
             if let Lead::One(candidate) = Candidate::lead_of(payload) {
                 note(&candidate);
             }
@@ -161,6 +169,15 @@ impl RouteTable {
             }
         }
         left
+    }
+
+    /// The parts of the index that accesses look texts up in, and the first one of each one's access.
+    fn spaces_of_values(&self) -> HashMap<u32, u32> {
+        let of_access = |access: &Access| {
+            let first = access.space;
+            (first..first + access::SPACES).map(move |space| (space, first))
+        };
+        self.groups.accesses.list.iter().flat_map(of_access).collect()
     }
 
     /// All routes that a key of the index leads to, those behind a group's accesses included.

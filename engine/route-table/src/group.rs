@@ -5,10 +5,11 @@
 //! value for the attribute is tested once; the rows of what it passed, united, are the routes that this look lets pass; routes
 //! that pass all looks match. What looks can't say of a condition is left to its tree, for the routes that passed.
 //!
-//! A large group is split first: a route that wants one of few values of some attribute is filed under these values in the index,
-//! and met only by events that have them ([`Access`]). Which attribute is chosen by how few routes stand under its values, never
-//! by its name.
+//! A large group is split first: a route that wants some values of an attribute is filed under these values, whether it names them, says
+//! what they begin or end with, or between what they lie; and it is met only by events that have them ([`access`](crate::access)). Which
+//! attribute is chosen by how few routes stand under its values, never by its name.
 
+use crate::access::{Access, Accesses};
 use crate::condition::{ConditionIndex, Truth, range};
 use crate::evaluate::{Buffers, Evaluation, Scope, Work, datum};
 use crate::fields::{FieldIndex, PlanIndex, Reading};
@@ -33,7 +34,7 @@ pub(crate) struct Groups {
     pub(crate) members: Vec<Member>,
     pub(crate) looks: Vec<Look>,
     pub(crate) tests: Vec<LookTest>,
-    pub(crate) accesses: Vec<Access>,
+    pub(crate) accesses: Accesses,
     /// What quick tests compare with.
     pub(crate) literals: Vec<text::Literal>,
     /// Wildcards of looks that have many of them. Those behind the first few are not in use: they are kept for their memory.
@@ -116,16 +117,6 @@ pub(crate) enum Quick {
     Suffix(u32),
 }
 
-/// An attribute whose values lead to more candidates.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Access {
-    pub(crate) attribute: Attribute,
-    /// The number of a field in the group's plan.
-    pub(crate) number: u32,
-    /// The part of the table's index that its values stand in.
-    pub(crate) space: u32,
-}
-
 /// Who takes in what is decided of a route.
 pub(crate) trait Sink {
     fn decided(&mut self, candidate: Candidate, truth: Truth);
@@ -150,7 +141,7 @@ impl Groups {
             + self.members.capacity() * size_of::<Member>()
             + self.looks.capacity() * size_of::<Look>()
             + self.tests.capacity() * size_of::<LookTest>()
-            + self.accesses.capacity() * size_of::<Access>()
+            + self.accesses.memory_bytes()
             + self.literals.capacity() * size_of::<text::Literal>()
             + self.wildcards.iter().map(WildcardSet::memory_bytes).sum::<usize>()
             + self.zones.memory_bytes()
@@ -161,7 +152,7 @@ impl Groups {
     pub(crate) fn parts_of(&self, group: u32) -> Option<(&[Member], &[Access])> {
         let group = self.rows.get(group as usize)?;
         let members = self.members.get(range(group.first_member, group.members))?;
-        Some((members, self.accesses.get(range(group.first_access, group.accesses))?))
+        Some((members, self.accesses.list.get(range(group.first_access, group.accesses))?))
     }
 
     fn row(&self, at: u32) -> &[u64] {
@@ -234,7 +225,7 @@ impl RouteTable {
                 }
             }
         }
-        for access in self.groups.accesses.get(range(group.first_access, group.accesses)).unwrap_or_default() {
+        for access in self.groups.accesses.list.get(range(group.first_access, group.accesses)).unwrap_or_default() {
             self.follow(access, evaluation, &scope, work.again(), out);
         }
     }
@@ -259,32 +250,6 @@ impl RouteTable {
             ConditionIndex(node) => evaluation.node(node, Some(scope), work.readers, work.buffers),
         };
         out.decided(member.candidate, truth);
-    }
-
-    /// Goes on to the routes that want one of the values that the event has.
-    fn follow(
-        &self,
-        access: &Access,
-        evaluation: &Evaluation<'_>,
-        scope: &Scope<'_>,
-        mut work: Work<'_>,
-        out: &mut dyn Sink,
-    ) {
-        if !matches!(access.attribute, Attribute::Field(_)) {
-            if let Some(Datum::Text(text)) = evaluation.outside(access.attribute)
-                && let Some(found) = self.types.get(access.space, text)
-            {
-                self.consider(found, evaluation, work, out);
-            }
-            return;
-        }
-        for value in scope.reader.values(&self.fields, access.number) {
-            if let Some(Datum::Text(text)) = datum(&self.fields, scope.bytes, &value, &mut work.buffers.unescaped)
-                && let Some(found) = self.types.get(access.space, text)
-            {
-                self.consider(found, evaluation, work.again(), out);
-            }
-        }
     }
 }
 

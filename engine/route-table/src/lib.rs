@@ -56,6 +56,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+mod access;
 mod analyze;
 mod canonical;
 pub mod cel;

@@ -174,7 +174,7 @@ impl Candidate {
         [self.route.0, self.condition.0, self.fan_out]
     }
 
-    pub(crate) fn payload_of_many(first: u32, count: u32) -> Payload {
+    pub(crate) const fn payload_of_many(first: u32, count: u32) -> Payload {
         [first, count, Candidate::MANY]
     }
 
@@ -359,7 +359,7 @@ impl RouteTable {
 
     /// Asks all routes that may want `event`. Returns the slot of its tenant; 0 if the map names none such.
     #[inline]
-    fn ask<E: Event>(&self, event: &E, memory: &mut Memory, out: &mut dyn Sink) -> Result<u32, Unreadable> {
+    pub(crate) fn ask<E: Event>(&self, event: &E, memory: &mut Memory, out: &mut dyn Sink) -> Result<u32, Unreadable> {
         let slot = self.with_facts(event, &NO_ANSWERS, memory, |facts, work| self.ask_slots(facts, work, out));
         slot.map(Option::unwrap_or_default)
     }

@@ -6,8 +6,9 @@
 
 use crate::condition::{Conditions, Truth, range};
 use crate::group::LookTest;
-use crate::predicate::{Bound, Literal, Predicate, Test, Types};
+use crate::predicate::{Bound, Bounds, Literal, Predicate, Test, Types};
 use crate::value::number::{Decimal, Number};
+use std::cmp::Ordering;
 use std::ops::{Range, RangeInclusive};
 
 /// The zones of one look.
@@ -101,22 +102,7 @@ impl AllZones {
                 test => literals(conditions, test, &mut |literal| self.bounds.push(literal)),
             }
         }
-        let of_look = self.bounds.get_mut(first..).unwrap_or_default();
-        of_look.sort_unstable_by(|a, b| a.number(texts).cmp_decimal(b, texts));
-        let mut kept = first;
-        for at in first..self.bounds.len() {
-            let Some(bound) = self.bounds.get(at).copied() else { break };
-            let is_new = match kept.checked_sub(1).filter(|last| *last >= first).and_then(|last| self.bounds.get(last))
-            {
-                Some(last) => bound.number(texts).cmp_decimal(last, texts).is_ne(),
-                None => true,
-            };
-            if is_new && let Some(place) = self.bounds.get_mut(kept) {
-                *place = bound;
-                kept += 1;
-            }
-        }
-        self.bounds.truncate(kept);
+        make_bounds(&mut self.bounds, first, |a, b| a.number(texts).cmp_decimal(b, texts));
         let bounds = self.bounds.get(first..).unwrap_or_default();
         let (words, zones) = ((members as usize).div_ceil(64), bounds.len() * 2 + 1);
         if bounds.is_empty() || zones * words * 2 > (FEW * 2).max(members as usize * WORDS_PER_MEMBER) {
@@ -166,16 +152,9 @@ impl Zones {
             Test::Types => tell(0..=last, Truth::from(is_about)),
             _ if !is_about => tell(0..=last, predicate.on_other_type),
             Test::Range(place) => {
-                let Some(range) = conditions.literals.bounds.get(place as usize) else { return };
-                // Of a bound that is not a number nothing is within.
-                let side = |bound: Option<Bound>, open: usize, inwards: isize| match bound {
-                    None => Some(open),
-                    Some(Bound { literal, inclusive: true }) => zone(literal),
-                    Some(Bound { literal, inclusive: false }) => zone(literal)?.checked_add_signed(inwards),
-                };
-                if let (Some(from), Some(to)) = (side(range.lower, 0, 1), side(range.upper, last, -1)) {
-                    tell(from..=to, Truth::True);
-                }
+                let range = conditions.literals.bounds.get(place as usize);
+                let among = range.and_then(|range| of_range(range, last, zone));
+                among.into_iter().for_each(|among| tell(among, Truth::True));
             }
             Test::Equals(literal) => zone(literal).into_iter().for_each(|zone| tell(zone..=zone, Truth::True)),
             Test::In { first, count } => {
@@ -192,8 +171,37 @@ impl Zones {
     }
 }
 
+/// Sorts what stands from `first` on, and leaves each of it once.
+pub(crate) fn make_bounds<B: Copy>(bounds: &mut Vec<B>, first: usize, order: impl Fn(&B, &B) -> Ordering) {
+    bounds.get_mut(first..).unwrap_or_default().sort_unstable_by(&order);
+    let mut kept = first;
+    for at in first..bounds.len() {
+        let Some(bound) = bounds.get(at).copied() else { break };
+        let is_new = bounds.get(first..kept).unwrap_or_default().last().is_none_or(|last| order(&bound, last).is_ne());
+        if is_new && let Some(place) = bounds.get_mut(kept) {
+            *place = bound;
+            kept += 1;
+        }
+    }
+    bounds.truncate(kept);
+}
+
+/// The zones within a range, up to the `last` one; `zone` says the one of a bound. Of a bound that is not a number nothing is within.
+pub(crate) fn of_range(
+    range: &Bounds,
+    last: usize,
+    zone: impl Fn(Literal) -> Option<usize>,
+) -> Option<RangeInclusive<usize>> {
+    let side = |bound: Option<Bound>, open: usize, inwards: isize| match bound {
+        None => Some(open),
+        Some(Bound { literal, inclusive: true }) => zone(literal),
+        Some(Bound { literal, inclusive: false }) => zone(literal)?.checked_add_signed(inwards),
+    };
+    Some(side(range.lower, 0, 1)?..=side(range.upper, last, -1)?)
+}
+
 /// The numbers that a test compares with.
-fn literals(conditions: &Conditions, test: Test, each: &mut impl FnMut(Decimal)) {
+pub(crate) fn literals(conditions: &Conditions, test: Test, each: &mut impl FnMut(Decimal)) {
     let mut number = |literal: &Literal| {
         if let Literal::Number(place) = literal
             && let Some(decimal) = conditions.literals.decimals.get(*place as usize)

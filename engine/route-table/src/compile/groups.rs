@@ -14,6 +14,9 @@ use std::ops::Range;
 
 mod clauses;
 mod split;
+#[cfg(test)]
+mod tests;
+mod wanted;
 
 pub(crate) use clauses::Clauses;
 use clauses::{Clause, Left};
@@ -34,6 +37,8 @@ pub(crate) struct GroupScratch {
     spaces: u32,
     /// How many texts of looks are in the index.
     indexed: usize,
+    /// At how many nodes of trees members are filed.
+    filed: u64,
     /// By depth: a group within another is split while the other's lists are in use.
     split: Vec<split::SplitScratch>,
 }
@@ -92,6 +97,7 @@ impl GroupScratch {
         self.keys.clear();
         self.spaces = 0;
         self.indexed = 0;
+        self.filed = 0;
     }
 }
 
@@ -162,7 +168,7 @@ impl Maker<'_> {
             Attribute::Field(field) => Some(field),
             _ => None,
         }));
-        for access in self.table.groups.accesses.get(accesses.clone()).unwrap_or_default() {
+        for access in self.table.groups.accesses.list.get(accesses.clone()).unwrap_or_default() {
             if let Attribute::Field(field) = access.attribute {
                 wished.push(field);
             }
@@ -248,9 +254,9 @@ impl Maker<'_> {
 
     fn number_accesses(&mut self, plan: Option<PlanIndex>, accesses: Range<usize>) {
         for at in accesses {
-            let Some(attribute) = self.table.groups.accesses.get(at).map(|access| access.attribute) else { break };
+            let Some(attribute) = self.table.groups.accesses.list.get(at).map(|access| access.attribute) else { break };
             let number = self.number_of(plan, attribute);
-            if let Some(access) = self.table.groups.accesses.get_mut(at) {
+            if let Some(access) = self.table.groups.accesses.list.get_mut(at) {
                 access.number = number;
             }
         }

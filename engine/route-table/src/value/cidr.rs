@@ -184,6 +184,32 @@ impl CidrSet {
         blocks
     }
 
+    /// How many runs of addresses [`CidrSet::each_run`] tells, at most.
+    pub(crate) fn runs_max(&self) -> usize {
+        // One run can have the addresses of version 4 in its midst, and lose them.
+        (self.v4_count + self.v6_count) as usize + 1
+    }
+
+    /// Tells the runs of addresses that are this set, by their first and last places in [`line_of_addresses`].
+    pub(crate) fn each_run(&self, ranges: &CidrRanges, mut each: impl FnMut(u128, u128)) {
+        let place = |address: u32| line_of_addresses(Ipv4Addr::from(address).into());
+        for span in ranges.v4.get(range(self.v4_first, self.v4_count)).unwrap_or_default() {
+            each(place(span.first), place(span.last));
+        }
+        let (v4_first, v4_last) = (place(0), place(u32::MAX));
+        for Span { first, last } in
+            ranges.v6.get(range(self.v6_first, self.v6_count)).unwrap_or_default().iter().copied()
+        {
+            let (before, behind) = (last.min(v4_first - 1), first.max(v4_last + 1));
+            if first <= before {
+                each(first, before);
+            }
+            if behind <= last {
+                each(behind, last);
+            }
+        }
+    }
+
     /// The same for an address that was [read](parse_address) already.
     #[inline]
     pub fn contains_address(&self, address: IpAddr, ranges: &CidrRanges) -> bool {
@@ -220,6 +246,16 @@ fn cover(mut first: u128, last: u128, width: u32, mut each: impl FnMut(u128, u32
 fn within<A: Ord + Copy>(spans: &[Span<A>], address: A) -> bool {
     let after = spans.partition_point(|span| span.first <= address);
     after.checked_sub(1).and_then(|at| spans.get(at)).is_some_and(|span| address <= span.last)
+}
+
+/// The place of an address that was [read](parse_address) in a line of all addresses. Those of version 4 lie where version 6 would have
+/// them, and where there are none of version 6, since these are read as version 4.
+#[inline]
+pub(crate) fn line_of_addresses(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().into(),
+        IpAddr::V6(address) => address.into(),
+    }
 }
 
 /// The address that is written in a text, of version 4 if it is one of version 4 that is written in version 6.

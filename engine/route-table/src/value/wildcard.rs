@@ -160,6 +160,16 @@ impl Wildcard {
     pub fn longest<'t>(&self, texts: &'t str) -> &'t str {
         self.longest.of(texts)
     }
+
+    /// What a value must begin with, and what it must end with. `None`: there is no star, and this is all of it.
+    pub(crate) fn ends(&self) -> (Text, Option<Text>) {
+        (self.head.place(), self.stars.then(|| self.tail.place()))
+    }
+
+    /// Whether every value with these ends matches that is long enough to have both.
+    pub(crate) fn is_ends_only(&self) -> bool {
+        self.count == 0
+    }
 }
 
 #[cfg(test)]

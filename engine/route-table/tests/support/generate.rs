@@ -38,6 +38,12 @@ fn number() -> impl Strategy<Value = String> {
         "2",
         "-1",
         "-1.5",
+        "3",
+        "30e-1",
+        "3.25",
+        "4",
+        "5",
+        "7.0",
         "9007199254740993",
         "9007199254740992.0",
         "0.1",
@@ -71,7 +77,14 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => word(),
         1 => prop::sample::select(&["A", "aB", "K", "ſ", "ä", "Ä", "1", "1.0", "10.1.2.3", "::1", "10.1.2.300"]).prop_map(str::to_owned),
+        1 => prop::sample::select(&["::ffff:10.1.2.3", "10.1.2.4", "10.255.0.0", "::2", "fe80::1"]).prop_map(str::to_owned),
+        2 => end(),
     ]
+}
+
+/// What texts begin or end with, of many lengths.
+fn end() -> impl Strategy<Value = String> {
+    (0..40usize, "[ab]{1,2}").prop_map(|(length, rest)| format!("{}{rest}", "a".repeat(length)))
 }
 
 fn range_of(bound: impl Strategy<Value = Literal> + Clone + 'static) -> impl Strategy<Value = Range> {
@@ -585,9 +598,83 @@ pub(crate) fn event() -> impl Strategy<Value = OwnedEvent> {
     )
 }
 
+/// Conditions that tell routes apart: what they want of one attribute is texts, ends of texts, numbers and addresses, of which there are
+/// many. Some want something else besides.
+fn telling() -> BoxedStrategy<Condition> {
+    let of = |kind| Condition { kind: Some(kind) };
+    let field = |names: &[&str], through_arrays| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Just(predicate::Attribute::Field(Field { names, through_arrays, dotted: false }))
+    };
+    let attribute = prop_oneof![
+        6 => field(&["a"], true),
+        2 => field(&["b"], false),
+        1 => field(&["a", "b"], true),
+        2 => Just(predicate::Attribute::Header("x".to_owned())),
+        1 => Just(predicate::Attribute::Part(v1::RecordPart::Timestamp.into())),
+    ];
+    let narrow = (-3..12i32, 1..4i32, any::<bool>(), any::<bool>()).prop_map(|(from, length, at_least, at_most)| {
+        let literal = |number: i32| Literal { kind: Some(literal::Kind::Number(format!("{number}.50"))) };
+        let (lower, upper) = (literal(from), literal(from + length));
+        predicate::Test::Range(Range {
+            lower: Some(if at_least { range::Lower::AtLeast(lower) } else { range::Lower::Above(lower) }),
+            upper: Some(if at_most { range::Upper::AtMost(upper) } else { range::Upper::Below(upper) }),
+        })
+    });
+    let literals = prop::collection::vec(prop_oneof![literal_text(), literal_number()], 1..4);
+    let block = prop::sample::select(&[
+        "10.1.2.0/30",
+        "10.1.2.3",
+        "10.128.0.0/9",
+        "0.0.0.0/0",
+        "::/0",
+        "::2/127",
+        "fe80::/10",
+        "::ffff:10.1.2.3",
+    ]);
+    let test = prop_oneof![
+        2 => literal_text().prop_map(predicate::Test::Equals),
+        2 => literal_number().prop_map(predicate::Test::Equals),
+        2 => literals.prop_map(|values| predicate::Test::In(Literals { values })),
+        6 => narrow,
+        1 => range_of(literal_number().boxed()).prop_map(predicate::Test::Range),
+        4 => end().prop_map(predicate::Test::Prefix),
+        4 => end().prop_map(predicate::Test::Suffix),
+        2 => (end(), end()).prop_map(|(head, tail)| predicate::Test::Wildcard(format!("{head}*{tail}"))),
+        1 => end().prop_map(|head| predicate::Test::Wildcard(format!("{head}*"))),
+        1 => end().prop_map(|tail| predicate::Test::Wildcard(format!("*{tail}"))),
+        1 => (end(), end()).prop_map(|(head, part)| predicate::Test::Wildcard(format!("{head}*{part}*"))),
+        1 => end().prop_map(predicate::Test::Contains),
+        3 => prop::collection::vec(block.prop_map(str::to_owned), 1..3).prop_map(|blocks| predicate::Test::Cidr(Cidrs { blocks })),
+    ];
+    let wants = (attribute, prop::collection::vec((test, prop::bool::weighted(0.03)), 1..3)).prop_map(
+        move |(attribute, tests)| {
+            let predicate = |(test, is_true_if_missing)| Predicate {
+                attribute: Some(attribute.clone()),
+                test: Some(test),
+                on_missing: i32::from(is_true_if_missing) * 2,
+                ..Predicate::default()
+            };
+            let mut parts: Vec<Condition> =
+                tests.into_iter().map(|test| of(condition::Kind::Predicate(predicate(test)))).collect();
+            match parts.len() {
+                1 => parts.remove(0),
+                _ => of(condition::Kind::Any(Conditions { conditions: parts })),
+            }
+        },
+    );
+    (wants, prop::option::weighted(0.3, clauses()))
+        .prop_map(move |(wants, besides)| match besides {
+            Some(besides) => of(condition::Kind::All(Conditions { conditions: vec![wants, besides] })),
+            None => wants,
+        })
+        .boxed()
+}
+
 /// A map whose routes all stand under one type, and are many enough to be split.
 pub(crate) fn many_routes() -> impl Strategy<Value = RouteMap> {
-    let route = (condition(), 0..3i32, prop::bool::weighted(0.05), exclusive());
+    let condition = prop_oneof![1 => condition(), 2 => telling()];
+    let route = (condition, 0..3i32, prop::bool::weighted(0.05), exclusive());
     (prop::collection::vec(route, 100..200), route_map()).prop_map(|(routes, mut map)| {
         map.routes = (0..)
             .zip(routes)

@@ -1,24 +1,22 @@
-//! Splits large groups: files routes under the values that they want of the attribute that tells them apart best.
+//! Splits large groups: files routes under what they want of the attribute that tells them apart best.
 
+use super::wanted::{AllWanted, Bucket, Reach, VALUES_MAX, Wanted};
 use super::{AccessKey, Draft, Maker, UNSETTLED};
-use crate::compile::hash_of;
-use crate::condition::{ConditionIndex, Truth};
-use crate::group::{Access, VALUE_SPACES};
-use crate::interned::Interned;
-use crate::key_index;
-use crate::predicate::{Attribute, Literal, Test, Types};
-use crate::table::{RouteTable, Text};
-use std::hash::{Hash, Hasher};
+use crate::access::{Access, Accesses, Affix, Line, NOBODY, SPACES, Tree, TreesOf};
+use crate::condition::{ConditionIndex, range};
+use crate::group::VALUE_SPACES;
+use crate::key_index::{self, Payload};
+use crate::predicate::Attribute;
 use std::ops::Range;
 
 /// Up to so many members, bits are quicker than another lookup.
 const SPLIT_FROM: usize = 64;
-/// A route is not filed under more values than these.
-const VALUES_MAX: usize = 256;
 /// Each access costs every event of the group a lookup.
 const ACCESSES_MAX: usize = 4;
 /// A value under which so large a part of the group stands does not tell its routes apart.
 const SELECTIVE_PART: u64 = 4;
+/// At so many nodes of trees are the routes of one table filed, at most: an interval stands at more than one.
+const FILED_MAX: u64 = 1 << 22;
 /// How often a part of a group is split again.
 pub(super) const DEPTH_MAX: usize = 3;
 
@@ -27,13 +25,13 @@ pub(super) const DEPTH_MAX: usize = 3;
 pub(super) struct SplitScratch {
     drafts: Vec<Draft>,
     options: Vec<Choice>,
-    /// The buckets of the values that choices want.
-    values: Vec<u32>,
+    wanted: AllWanted,
     attributes: Vec<Rank>,
     chosen: Vec<Option<Choice>>,
-    buckets: Vec<Bucket>,
-    buckets_by_text: Interned,
+    /// The members that are filed, place after place.
     order: Vec<u32>,
+    /// The nodes of the trees that were made.
+    nodes: Range<usize>,
 }
 
 /// One way to file a member.
@@ -48,28 +46,32 @@ struct Choice {
     settles: u32,
 }
 
+impl Choice {
+    fn wanted(&self) -> Range<usize> {
+        range(self.first, self.count)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Rank {
     attribute: Attribute,
     choosers: u32,
     space: u32,
+    trees: TreesOf,
 }
 
-/// All members that want one value of one attribute.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    attribute: u32,
-    text: Text,
-    /// How many want the value, whether or not they are filed under it.
-    wanted: u32,
-    first: u32,
-    placed: u32,
+/// Where a member is filed.
+enum Place {
+    /// Place among the buckets.
+    Bucket(u32),
+    /// Place among the nodes of all trees. Until a group is filled, what stands there is a run of the members that are filed.
+    Node(usize),
 }
 
 impl Maker<'_> {
     /// Takes those of the members from `first` on out that can be filed under values, and returns the accesses to them.
     pub(super) fn split(&mut self, first: usize) -> Range<usize> {
-        let none = self.table.groups.accesses.len()..self.table.groups.accesses.len();
+        let none = self.table.groups.accesses.list.len()..self.table.groups.accesses.list.len();
         if self.groups.members.len() - first <= SPLIT_FROM || self.depth >= DEPTH_MAX {
             return none;
         }
@@ -82,17 +84,14 @@ impl Maker<'_> {
         own.clear();
         own.drafts.extend_from_slice(self.groups.members.get(first..).unwrap_or_default());
         self.options(&mut own);
-        own.choose();
-        let accesses = self.open(&mut own);
+        own.choose(FILED_MAX.saturating_sub(self.groups.filed));
+        let accesses = if own.chosen.iter().any(Option::is_some) { self.open(&mut own) } else { none };
         if !accesses.is_empty() {
             self.groups.members.truncate(first);
             let stay = own.drafts.iter().zip(&own.chosen).filter(|(_, chosen)| chosen.is_none());
             self.groups.members.extend(stay.map(|(draft, _)| *draft));
             self.depth += 1;
-            own.place();
-            for at in 0..own.buckets.len() {
-                self.fill(&own, at);
-            }
+            self.fill(&own);
             self.depth -= 1;
         }
         if let Some(place) = self.groups.split.get_mut(depth) {
@@ -115,47 +114,100 @@ impl Maker<'_> {
             self.groups.clauses.find(self.table, self.fields, root, &settled, careful);
             let clauses = &self.groups.clauses;
             for clause in clauses.list().iter().filter(|clause| clause.can_be_access()) {
-                let first = own.values.len();
-                let settles = if clause.is_whole_part { clause.part } else { UNSETTLED };
-                let attribute = own.attribute(clause.attribute);
-                let mut is_option = !matches!(clause.attribute, Attribute::Timestamp | Attribute::Element(_));
-                for index in clauses.predicates(clause) {
-                    is_option = is_option && own.values_of(self.table, attribute, *index);
-                }
-                let count = own.values.len() - first;
-                if !is_option || count > VALUES_MAX {
-                    own.values.truncate(first);
+                if matches!(clause.attribute, Attribute::Element(_)) {
                     continue;
                 }
+                let first = own.wanted.list.len();
+                let attribute = own.attribute(clause.attribute);
+                let predicates = clauses.predicates(clause).iter();
+                let reaches = predicates.map(|index| own.wanted.note(self.table, attribute, *index));
+                let reach = reaches.fold(Reach::All, Reach::and);
+                let count = own.wanted.list.len() - first;
+                if reach == Reach::Beyond || count > VALUES_MAX {
+                    own.wanted.list.truncate(first);
+                    continue;
+                }
+                let settles = if clause.is_whole_part && reach == Reach::All { clause.part } else { UNSETTLED };
+                own.wanted.note_lengths(attribute, first..first + count);
                 own.options.push(Choice { member, attribute, first: first as u32, count: count as u32, settles });
             }
         }
-        for bucket in &own.values {
-            if let Some(bucket) = own.buckets.get_mut(*bucket as usize) {
-                bucket.wanted += 1;
+        let SplitScratch { options, wanted, .. } = own;
+        wanted.choose_lengths();
+        for option in options {
+            if wanted.find_buckets(self.table, option.attribute, option.wanted()) {
+                option.settles = UNSETTLED;
+            }
+            wanted.cut_by(option.wanted());
+        }
+        wanted.cut(self.table);
+    }
+
+    /// Makes an access for each attribute that was chosen, and lays the members that chose it side by side.
+    fn open(&mut self, own: &mut SplitScratch) -> Range<usize> {
+        // Those that stay, or are filed otherwise, need no zones.
+        own.wanted.uncut();
+        own.chosen.iter().flatten().for_each(|choice| own.wanted.cut_by(choice.wanted()));
+        own.wanted.cut(self.table);
+        let accesses = &mut self.table.groups.accesses;
+        let first_node = accesses.nodes.len();
+        for cut in &own.wanted.cuts {
+            let Some(rank) = own.attributes.get_mut(cut.attribute as usize) else { continue };
+            let tree = match cut.line {
+                Line::Numbers => accesses.add_numbers(own.wanted.decimals_of(cut)),
+                Line::Addresses => accesses.add_addresses(own.wanted.addresses_of(cut)),
+            };
+            rank.trees.set(cut.line, tree);
+        }
+        own.nodes = first_node..accesses.nodes.len();
+        self.groups.filed += own.place(accesses);
+        own.wanted.keep_lengths_in_use();
+        let begin = accesses.list.len();
+        for (attribute, rank) in (0..).zip(&mut own.attributes).filter(|(_, rank)| rank.choosers > 0) {
+            rank.space = VALUE_SPACES | self.groups.spaces;
+            self.groups.spaces += SPACES;
+            let first_length = accesses.lengths.len();
+            let [prefix_lengths, suffix_lengths] = [Affix::Prefix, Affix::Suffix].map(|affix| {
+                let lengths = own.wanted.lengths_of(attribute, affix);
+                let before = accesses.lengths.len();
+                accesses.lengths.extend(lengths);
+                (accesses.lengths.len() - before) as u16
+            });
+            accesses.list.push(Access {
+                attribute: rank.attribute,
+                number: 0,
+                space: rank.space,
+                first_length: first_length as u32,
+                prefix_lengths,
+                suffix_lengths,
+                trees: rank.trees,
+            });
+        }
+        begin..accesses.list.len()
+    }
+
+    /// Makes what each place leads to where members are filed.
+    fn fill(&mut self, own: &SplitScratch) {
+        for bucket in own.wanted.buckets.iter().filter(|bucket| bucket.placed > 0) {
+            let Some(rank) = own.attributes.get(bucket.attribute as usize) else { continue };
+            let payload = self.lead_to(own, bucket.first, bucket.placed);
+            let space = rank.space + bucket.affix as u32;
+            let hash = key_index::hash(space, bucket.text.bytes_of(&self.table.texts));
+            self.groups.keys.push(AccessKey { hash, space, text: bucket.text, payload });
+        }
+        for node in own.nodes.clone() {
+            let Some([first, placed, _]) = self.table.groups.accesses.nodes.get(node).copied() else { break };
+            let payload = if placed == 0 { NOBODY } else { self.lead_to(own, first, placed) };
+            if let Some(node) = self.table.groups.accesses.nodes.get_mut(node) {
+                *node = payload;
             }
         }
     }
 
-    /// Makes an access for each attribute that was chosen.
-    fn open(&mut self, own: &mut SplitScratch) -> Range<usize> {
-        let accesses = &mut self.table.groups.accesses;
-        let begin = accesses.len();
-        for rank in own.attributes.iter_mut().filter(|rank| rank.choosers > 0) {
-            rank.space = VALUE_SPACES | self.groups.spaces;
-            self.groups.spaces += 1;
-            accesses.push(Access { attribute: rank.attribute, number: 0, space: rank.space });
-        }
-        begin..accesses.len()
-    }
-
-    /// Makes what the value of a bucket leads to.
-    fn fill(&mut self, own: &SplitScratch, at: usize) {
-        let Some(bucket) = own.buckets.get(at).filter(|bucket| bucket.placed > 0) else { return };
-        let Some(space) = own.attributes.get(bucket.attribute as usize).map(|rank| rank.space) else { return };
+    /// Makes what leads to a run of the members that are filed.
+    fn lead_to(&mut self, own: &SplitScratch, first_placed: u32, placed: u32) -> Payload {
         let first = self.groups.members.len();
-        let members = own.order.get(crate::condition::range(bucket.first, bucket.placed)).unwrap_or_default();
-        for member in members {
+        for member in own.order.get(range(first_placed, placed)).unwrap_or_default() {
             let chosen = own.chosen.get(*member as usize).copied().flatten();
             let (Some(draft), Some(chosen)) = (own.drafts.get(*member as usize), chosen) else { continue };
             let mut draft = *draft;
@@ -166,8 +218,7 @@ impl Maker<'_> {
         }
         let payload = self.make(first);
         self.groups.members.truncate(first);
-        let hash = key_index::hash(space, bucket.text.bytes_of(&self.table.texts));
-        self.groups.keys.push(AccessKey { hash, space, text: bucket.text, payload });
+        payload
     }
 }
 
@@ -175,71 +226,24 @@ impl SplitScratch {
     fn clear(&mut self) {
         self.drafts.clear();
         self.options.clear();
-        self.values.clear();
+        self.wanted.clear();
         self.attributes.clear();
         self.chosen.clear();
-        self.buckets.clear();
-        self.buckets_by_text.clear();
         self.order.clear();
     }
 
     fn attribute(&mut self, attribute: Attribute) -> u32 {
         let known = self.attributes.iter().position(|rank| rank.attribute == attribute);
         known.unwrap_or_else(|| {
-            self.attributes.push(Rank { attribute, choosers: 0, space: 0 });
+            self.attributes.push(Rank { attribute, choosers: 0, space: 0, trees: TreesOf::NONE });
             self.attributes.len() - 1
         }) as u32
     }
 
-    /// Notes the values of a predicate; says whether it wants nothing but one of some texts.
-    fn values_of(&mut self, table: &RouteTable, attribute: u32, predicate: u32) -> bool {
-        let Some(predicate) = table.conditions.predicates.get(predicate as usize) else { return false };
-        let is_plain = predicate.about == Types::TEXT
-            && !predicate.ignore_case
-            && !predicate.text_as_number
-            && predicate.on_missing == Truth::False
-            && predicate.on_other_type == Truth::False;
-        if !is_plain {
-            return false;
-        }
-        match predicate.test {
-            Test::Equals(Literal::Text(text)) => self.value(table, attribute, text),
-            Test::In { first, count } if count as usize <= VALUES_MAX => {
-                for literal in table.conditions.literals.list(first, count) {
-                    if let Literal::Text(text) = literal {
-                        self.value(table, attribute, *text);
-                    }
-                }
-            }
-            _ => return false,
-        }
-        true
-    }
-
-    fn value(&mut self, table: &RouteTable, attribute: u32, text: Text) {
-        let bytes = text.bytes_of(&table.texts);
-        let hash = hash_of(|hasher| {
-            hasher.write_u32(attribute);
-            bytes.hash(hasher);
-        });
-        let buckets = &mut self.buckets;
-        let same = |index: u32| {
-            buckets
-                .get(index as usize)
-                .is_some_and(|bucket| bucket.attribute == attribute && bucket.text.bytes_of(&table.texts) == bytes)
-        };
-        let found = self.buckets_by_text.find_or_add(hash, buckets.len(), same);
-        let bucket = found.unwrap_or_else(|new| {
-            buckets.push(Bucket { attribute, text, wanted: 0, first: 0, placed: 0 });
-            new
-        });
-        self.values.push(bucket);
-    }
-
     /// Chooses for each member the attribute under whose values the fewest others stand; of the attributes only the few that most
-    /// members chose.
-    fn choose(&mut self) {
-        self.choose_among(|_| true);
+    /// members chose. At no more than `room` nodes will members be filed.
+    fn choose(&mut self, room: u64) {
+        self.choose_among(room, |_| true);
         let mut kept = [None; ACCESSES_MAX];
         for place in 0..ACCESSES_MAX {
             let others = (0..).zip(&self.attributes).filter(|(attribute, _)| !kept.contains(&Some(*attribute)));
@@ -248,18 +252,22 @@ impl SplitScratch {
                 *kept = most;
             }
         }
-        self.choose_among(|attribute| kept.contains(&Some(attribute)));
+        self.choose_among(room, |attribute| kept.contains(&Some(attribute)));
     }
 
-    fn choose_among(&mut self, is_kept: impl Fn(u32) -> bool) {
+    fn choose_among(&mut self, mut room: u64, is_kept: impl Fn(u32) -> bool) {
         self.chosen.clear();
         self.chosen.resize(self.drafts.len(), None);
         self.attributes.iter_mut().for_each(|rank| rank.choosers = 0);
         let members = self.drafts.len() as u64;
         for options in self.options.chunk_by(|a, b| a.member == b.member) {
             let options = options.iter().filter(|option| is_kept(option.attribute));
-            let best = options.map(|option| (self.crowd(option), *option)).min_by_key(|(crowd, _)| *crowd);
-            let Some((_, best)) = best.filter(|(crowd, _)| *crowd < members / SELECTIVE_PART) else { continue };
+            let weighed = options.map(|option| (self.wanted.weigh(option.wanted()), *option));
+            let fitting = weighed.filter(|(weight, _)| {
+                weight.crowd < members / SELECTIVE_PART && weight.places <= VALUES_MAX && weight.nodes as u64 <= room
+            });
+            let Some((weight, best)) = fitting.min_by_key(|(weight, _)| weight.crowd) else { continue };
+            room -= weight.nodes as u64;
             if let Some(chosen) = self.chosen.get_mut(best.member as usize) {
                 *chosen = Some(best);
             }
@@ -269,43 +277,75 @@ impl SplitScratch {
         }
     }
 
-    /// How many members stand under one of the values, on average.
-    fn crowd(&self, option: &Choice) -> u64 {
-        let values = self.values.get(crate::condition::range(option.first, option.count)).unwrap_or_default();
-        let wanted = |bucket: &u32| self.buckets.get(*bucket as usize).map_or(0, |bucket| u64::from(bucket.wanted));
-        values.iter().map(wanted).sum::<u64>() / u64::from(option.count.max(1))
-    }
-
-    /// Lays the members that were filed side by side, bucket after bucket.
-    fn place(&mut self) {
-        let SplitScratch { chosen, values, buckets, order, .. } = self;
-        let values_of =
-            |choice: &Choice| values.get(crate::condition::range(choice.first, choice.count)).unwrap_or_default();
-        buckets.iter_mut().for_each(|bucket| bucket.wanted = 0);
-        for value in chosen.iter().flatten().flat_map(values_of) {
-            if let Some(bucket) = buckets.get_mut(*value as usize) {
-                bucket.wanted += 1;
+    /// Lays the members that were filed side by side, place after place. Returns how many of them are at nodes.
+    fn place(&mut self, accesses: &mut Accesses) -> u64 {
+        let SplitScratch { chosen, wanted, attributes, order, nodes: own_nodes, .. } = self;
+        let mut buckets = std::mem::take(&mut wanted.buckets);
+        let Accesses { nodes, trees, .. } = accesses;
+        each_place(chosen, wanted, attributes, trees, &mut |_, place| {
+            if let Some((_, placed)) = run_at(place, &mut buckets, nodes) {
+                *placed += 1;
             }
-        }
+        });
         let mut total = 0;
-        for bucket in buckets.iter_mut() {
-            bucket.first = total;
-            total += bucket.wanted;
+        let mut begin = |first: &mut u32, placed: &mut u32| {
+            *first = total;
+            total += std::mem::take(placed);
+        };
+        for [first, placed, _] in nodes.get_mut(own_nodes.clone()).unwrap_or_default() {
+            begin(first, placed);
         }
+        buckets.iter_mut().for_each(|bucket| begin(&mut bucket.first, &mut bucket.placed));
         order.resize(total as usize, 0);
-        for (member, choice) in (0..).zip(chosen.iter()) {
-            for value in choice.iter().flat_map(values_of) {
-                let Some(bucket) = buckets.get_mut(*value as usize) else { continue };
-                // A value that is named twice, in one `in` or by two predicates, leads to the member once.
-                let before = order.get((bucket.first + bucket.placed).wrapping_sub(1) as usize);
-                if bucket.placed > 0 && before == Some(&member) {
-                    continue;
-                }
-                if let Some(place) = order.get_mut((bucket.first + bucket.placed) as usize) {
-                    *place = member;
-                    bucket.placed += 1;
+        each_place(chosen, wanted, attributes, trees, &mut |member, place| {
+            let Some((first, placed)) = run_at(place, &mut buckets, nodes) else { return };
+            let next = (*first + *placed) as usize;
+            // A value that is named twice, in one `in` or by two predicates, leads to the member once.
+            let before = order.get(next.wrapping_sub(1));
+            if *placed > 0 && before == Some(&member) {
+                return;
+            }
+            if let Some(next) = order.get_mut(next) {
+                *next = member;
+                *placed += 1;
+            }
+        });
+        wanted.buckets = buckets;
+        let of_nodes = nodes.get(own_nodes.clone()).unwrap_or_default();
+        of_nodes.iter().map(|[_, placed, _]| u64::from(*placed)).sum()
+    }
+}
+
+/// Tells the places of all members that are filed, member after member.
+fn each_place(
+    chosen: &[Option<Choice>],
+    wanted: &AllWanted,
+    attributes: &[Rank],
+    trees: &[Tree],
+    each: &mut impl FnMut(u32, Place),
+) {
+    for choice in chosen.iter().flatten() {
+        let rank = attributes.get(choice.attribute as usize);
+        for one in wanted.list.get(choice.wanted()).unwrap_or_default() {
+            match one {
+                Wanted::Text(..) => {}
+                Wanted::Bucket(bucket) => each(choice.member, Place::Bucket(*bucket)),
+                Wanted::Span(span) => {
+                    let Some((line, zones)) = wanted.zones_of(*span) else { continue };
+                    let Some(tree) = rank.and_then(|rank| trees.get(rank.trees.of(line) as usize)) else {
+                        continue;
+                    };
+                    tree.each_node_of(zones, &mut |node| each(choice.member, Place::Node(tree.node(node))));
                 }
             }
         }
+    }
+}
+
+/// Where the members at a place begin, and how many there are.
+fn run_at<'p>(place: Place, buckets: &'p mut [Bucket], nodes: &'p mut [Payload]) -> Option<(&'p mut u32, &'p mut u32)> {
+    match place {
+        Place::Bucket(bucket) => buckets.get_mut(bucket as usize).map(|bucket| (&mut bucket.first, &mut bucket.placed)),
+        Place::Node(node) => nodes.get_mut(node).map(|[first, placed, _]| (first, placed)),
     }
 }

@@ -1,0 +1,200 @@
+//! How large groups are split, and how little of them an event meets.
+
+use crate::access::Access;
+use crate::compile::compile;
+use crate::condition::Truth;
+use crate::evaluate::Memory;
+use crate::event::{Event, Value};
+use crate::group::Sink;
+use crate::table::{Candidate, RouteTable};
+use veltrix_proto::v1::{
+    Cidrs, Condition, Conditions, Destination, EventTypes, Field, KafkaTopic, Literal, Predicate, Range, Route,
+    RouteMap, condition, destination, literal, predicate, range,
+};
+
+const ROUTES: usize = 20_000;
+
+fn number(number: usize) -> Literal {
+    Literal { kind: Some(literal::Kind::Number(number.to_string())) }
+}
+
+fn between(from: usize, to: usize) -> predicate::Test {
+    let (lower, upper) = (range::Lower::Above(number(from)), range::Upper::AtMost(number(to)));
+    predicate::Test::Range(Range { lower: Some(lower), upper: Some(upper) })
+}
+
+fn of_field(test: predicate::Test) -> Condition {
+    let field = Field { names: vec!["v".to_owned()], through_arrays: true, dotted: false };
+    let attribute = Some(predicate::Attribute::Field(field));
+    Condition {
+        kind: Some(condition::Kind::Predicate(Predicate { attribute, test: Some(test), ..Predicate::default() })),
+    }
+}
+
+/// A table of routes for any type.
+fn table(conditions: impl Iterator<Item = Condition>) -> RouteTable {
+    let route = |(number, when): (usize, Condition)| Route {
+        id: format!("{number}"),
+        types: Some(EventTypes { any: true, ..EventTypes::default() }),
+        when: Some(when),
+        to: vec!["d".to_owned()],
+        ..Route::default()
+    };
+    let kind = Some(destination::Kind::Kafka(KafkaTopic { topic: "t".to_owned() }));
+    let map = RouteMap {
+        name: "generated".to_owned(),
+        destinations: vec![Destination { id: "d".to_owned(), kind }],
+        routes: conditions.enumerate().map(route).collect(),
+        ..RouteMap::default()
+    };
+    compile(&map).unwrap()
+}
+
+struct Payload(String);
+
+impl Event for Payload {
+    fn topic(&self) -> &str {
+        "t"
+    }
+
+    fn key(&self) -> Value<'_> {
+        Value::Missing
+    }
+
+    fn header(&self, name: &str) -> Value<'_> {
+        if name == "ce_type" { Value::Bytes(b"type") } else { Value::Missing }
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        Some(self.0.as_bytes())
+    }
+}
+
+/// The routes that are decided of an event, and those among them that match.
+#[derive(Default)]
+struct Counting {
+    decided: usize,
+    matched: Vec<usize>,
+}
+
+impl Sink for Counting {
+    fn decided(&mut self, candidate: Candidate, truth: Truth) {
+        self.decided += 1;
+        if truth == Truth::True {
+            self.matched.push(candidate.route.get());
+        }
+    }
+}
+
+fn counted(table: &RouteTable, value: &str) -> Counting {
+    let (mut memory, mut counting) = (Memory::default(), Counting::default());
+    memory.begin(table.readers);
+    table.ask(&Payload(format!("{{\"v\": {value}}}")), &mut memory, &mut counting).unwrap();
+    counting.matched.sort_unstable();
+    counting
+}
+
+/// Members of groups stand in looks, and every event of the group tests for what these ask.
+fn members(table: &RouteTable) -> usize {
+    table.groups.members.len()
+}
+
+#[test]
+fn of_many_intervals_an_event_meets_those_that_its_number_is_in() {
+    let table = table((0..ROUTES).map(|n| of_field(between(3 * n, 3 * n + 5))));
+    assert_eq!(members(&table), 0, "all are filed, none stays in a group");
+    for value in (0..ROUTES).step_by(97) {
+        let met = counted(&table, &value.to_string());
+        let expected: Vec<usize> = (0..ROUTES).filter(|n| 3 * n < value && value <= 3 * n + 5).collect();
+        assert_eq!(met.matched, expected, "{value}");
+        assert!(met.decided < 100, "{value}: {} routes were decided", met.decided);
+        assert_eq!(met.decided, met.matched.len(), "who is met by a number wants it");
+    }
+}
+
+#[test]
+fn of_many_ends_of_texts_an_event_meets_those_that_its_text_has() {
+    // Of so many lengths that not each is looked up by itself.
+    let end = |n: usize| format!("{n:05}{}", "-".repeat(n % 30));
+    let test = |n: usize| match n % 4 {
+        0 => predicate::Test::Prefix(end(n)),
+        1 => predicate::Test::Suffix(end(n)),
+        2 => predicate::Test::Wildcard(format!("{}*", end(n))),
+        _ => predicate::Test::Wildcard(format!("*{}", end(n))),
+    };
+    let table = table((0..ROUTES).map(|n| of_field(test(n))));
+    let mut decided = 0;
+    for n in (0..ROUTES).step_by(97) {
+        for (value, at) in [(format!("\"{}x\"", end(n)), [0, 2]), (format!("\"x{}\"", end(n)), [1, 3])] {
+            let met = counted(&table, &value);
+            assert_eq!(met.matched.contains(&n), at.contains(&(n % 4)), "{value}");
+            decided = decided.max(met.decided);
+        }
+    }
+    assert!((1..100).contains(&decided), "{decided} routes were decided");
+    assert!(table.groups.rows.iter().all(|group| group.members < 100), "none is in a large group");
+}
+
+#[test]
+fn of_many_blocks_of_addresses_an_event_meets_those_that_its_address_is_in() {
+    let block = |n: usize| match n % 2 {
+        0 => format!("10.{}.{}.0/24", n / 256, n % 256),
+        _ => format!("2001:db8:{n:x}::/48"),
+    };
+    let table = table((0..ROUTES).map(|n| of_field(predicate::Test::Cidr(Cidrs { blocks: vec![block(n)] }))));
+    assert_eq!(members(&table), 0, "all are filed, none stays in a group");
+    for n in (0..ROUTES).step_by(97) {
+        let [v4, mapped] = ["", "::ffff:"].map(|start| format!("\"{start}10.{}.{}.7\"", n / 256, n % 256));
+        let v6 = format!("\"2001:db8:{n:x}::7\"");
+        let expected = |is_of_version: bool| if is_of_version { vec![n] } else { vec![] };
+        for (value, expected) in
+            [(v4, expected(n % 2 == 0)), (mapped, expected(n % 2 == 0)), (v6, expected(n % 2 == 1))]
+        {
+            assert_eq!(counted(&table, &value).matched, expected, "{value}");
+        }
+    }
+}
+
+#[test]
+fn what_most_events_have_is_no_reason_to_file_a_route_under_it() {
+    let open = |n| predicate::Test::Range(Range { lower: Some(range::Lower::Above(number(n))), upper: None });
+    let table = table((0..200).map(|n| of_field(open(n))));
+    assert!(table.groups.accesses.list.is_empty(), "an event has half of these intervals");
+    assert_eq!(members(&table), 200);
+}
+
+#[test]
+fn a_route_that_wants_a_text_or_an_end_or_an_interval_is_filed_under_all_of_them() {
+    let either = |conditions| Condition { kind: Some(condition::Kind::Any(Conditions { conditions })) };
+    let wants = |n: usize| {
+        let text = Literal { kind: Some(literal::Kind::Text(format!("text-{n}"))) };
+        let tests = [
+            predicate::Test::Equals(text),
+            predicate::Test::Prefix(format!("{n:03}-")),
+            predicate::Test::Suffix(format!("-{n:03}")),
+            between(10 * n, 10 * n + 1),
+            predicate::Test::Equals(number(10 * n + 5)),
+            predicate::Test::Cidr(Cidrs { blocks: vec![format!("10.0.{n}.0/24")] }),
+        ];
+        either(tests.map(of_field).to_vec())
+    };
+    let table = table((0..200).map(wants));
+    let [Access { prefix_lengths: 1, suffix_lengths: 1, .. }] = table.groups.accesses.list[..] else {
+        panic!("one access for all: {:?}", table.groups.accesses.list);
+    };
+    assert_eq!(table.groups.accesses.trees.len(), 2);
+    assert_eq!(members(&table), 0);
+    for (value, expected) in [
+        ("\"text-17\"", vec![17]),
+        ("\"017-\"", vec![17]),
+        ("\"-017\"", vec![17]),
+        ("\"016-017\"", vec![16, 17]),
+        ("171", vec![17]),
+        ("170", vec![]),
+        ("175", vec![17]),
+        ("\"10.0.17.1\"", vec![17]),
+        ("[175, \"\\u0074ext-18\", 1e9]", vec![17, 18]),
+    ] {
+        assert_eq!(counted(&table, value).matched, expected, "{value}");
+    }
+}
