@@ -56,6 +56,8 @@ pub(crate) struct Group {
     pub(crate) looks_outside: u32,
     pub(crate) first_access: u32,
     pub(crate) accesses: u32,
+    /// With how many of those behind it this group is one, itself included: more than one, if its members are too many for rows of bits.
+    pub(crate) parts: u32,
     /// What looks, accesses and trees ask of the payload.
     pub(crate) plan: Option<PlanIndex>,
 }
@@ -150,8 +152,10 @@ impl Groups {
 
     /// The routes of a group that stand in it, and the ways to those that are filed under values.
     pub(crate) fn parts_of(&self, group: u32) -> Option<(&[Member], &[Access])> {
-        let group = self.rows.get(group as usize)?;
-        let members = self.members.get(range(group.first_member, group.members))?;
+        let group = self.rows.get(group as usize).map(|first| (first, self.rows.get(range(group, first.parts))));
+        let (group, Some(parts)) = group? else { return None };
+        let members = parts.iter().map(|part| part.members).sum();
+        let members = self.members.get(range(group.first_member, members))?;
         Some((members, self.accesses.list.get(range(group.first_access, group.accesses))?))
     }
 
@@ -171,12 +175,18 @@ impl RouteTable {
     /// Decides all routes of a group.
     pub(crate) fn decide_group(
         &self,
-        index: GroupIndex,
+        GroupIndex(first): GroupIndex,
         evaluation: &Evaluation<'_>,
-        work: Work<'_>,
+        mut work: Work<'_>,
         out: &mut dyn Sink,
     ) {
-        let Some(group) = self.groups.rows.get(index.0 as usize) else { return };
+        let parts = self.groups.rows.get(first as usize).map_or(0, |group| group.parts);
+        for part in self.groups.rows.get(range(first, parts)).unwrap_or_default() {
+            self.decide_part(part, evaluation, work.again(), out);
+        }
+    }
+
+    fn decide_part(&self, group: &Group, evaluation: &Evaluation<'_>, work: Work<'_>, out: &mut dyn Sink) {
         let Some((reader, inner)) = work.readers.split_first_mut() else { return };
         let mut work = Work { readers: inner, ..work };
         let looks = self.groups.looks.get(range(group.first_look, group.looks)).unwrap_or_default();

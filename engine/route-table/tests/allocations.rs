@@ -10,10 +10,10 @@ use prost::Message as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use veltrix_proto::v1::{
-    CloudEvents, Condition, Conditions, EventTypes, Exclusive, Field, KafkaTopic, Literal, Literals, Lookup, LookupKey,
-    Payload, Placeholder, Predicate, ProtobufMessage, Range, RecordPart, ReferenceTable, Route, RouteMap, Share,
-    Source, Tenant, Validation, Values, condition, destination, literal, lookup, lookup_key, payload, placeholder,
-    predicate, range, reference_table,
+    Cidrs, CloudEvents, Condition, Conditions, Destination, EventTypes, Exclusive, Field, KafkaTopic, Literal, Literals,
+    Lookup, LookupKey, Payload, Placeholder, Predicate, ProtobufMessage, Range, RecordPart, ReferenceTable, Route,
+    RouteMap, Share, Source, Tenant, Validation, Values, condition, destination, literal, lookup, lookup_key, payload,
+    placeholder, predicate, range, reference_table,
 };
 use veltrix_route_table::json::{Plans, Reader, Wanted, validate};
 use veltrix_route_table::{Answers, Compiler, Deliveries, Event, Value, Verdict};
@@ -172,10 +172,24 @@ fn in_groups(routes: usize, edition: usize) -> RouteMap {
     };
     let either = |conditions| Condition { kind: Some(condition::Kind::Any(Conditions { conditions })) };
     let number = |number: usize| Literal { kind: Some(literal::Kind::Number(number.to_string())) };
+    let between = |from: usize, to: usize| {
+        let (lower, upper) = (range::Lower::Above(number(from)), range::Upper::AtMost(number(to)));
+        predicate::Test::Range(Range { lower: Some(lower), upper: Some(upper) })
+    };
     let route = |at: usize| {
         let n = at + edition;
+        let player = match at / 3 % 5 {
+            0 => field("player", predicate::Test::Prefix(format!("player-{:07}-", n % 30_000))),
+            1 => field("player", predicate::Test::Suffix(format!("-{:07}", n % 30_000))),
+            2 => field("balance", between(n % 30_000, n % 30_000 + 10)),
+            3 => field(
+                "address",
+                predicate::Test::Cidr(Cidrs { blocks: vec![format!("10.{}.{}.0/24", n / 256 % 100, n % 256)] }),
+            ),
+            _ => field("player", predicate::Test::Equals(text(format!("player-{:07}", n % 30_000)))),
+        };
         let conditions = vec![
-            field("player", predicate::Test::Equals(text(format!("player-{:07}", n % 30_000)))),
+            player,
             field("tags", predicate::Test::Wildcard(format!("*{:03}*", n % 300))),
             either(vec![
                 field("region", predicate::Test::Prefix(format!("region-{:02}", n % 20))),
@@ -342,6 +356,57 @@ fn routing_to_exclusive_groups_allocates_nothing_however_often_an_event_meets_th
     assert_eq!(out.list().len(), 0);
     assert_eq!(allocations(|| table.route(&wanted, &mut out)), 0);
     assert!(!out.list().is_empty(), "nothing was routed, so nothing was shown");
+}
+
+#[test]
+fn following_values_to_the_routes_that_want_them_allocates_nothing() {
+    let field = Field { names: vec!["tags".to_owned()], through_arrays: true, dotted: false };
+    let route = |number: usize| {
+        let literal = |number: usize| Literal { kind: Some(literal::Kind::Number(number.to_string())) };
+        let test = match number % 5 {
+            0 => predicate::Test::Equals(text(format!("tag-{number}"))),
+            1 => predicate::Test::Prefix(format!("tag-{number}{}", "-".repeat(number % 40))),
+            2 => predicate::Test::Wildcard(format!("*\u{e9}{number}")),
+            3 => predicate::Test::Range(Range {
+                lower: Some(range::Lower::AtLeast(literal(number))),
+                upper: Some(range::Upper::Below(literal(number + 10))),
+            }),
+            _ => predicate::Test::Cidr(Cidrs { blocks: vec![format!("10.0.{}.0/24", number % 256)] }),
+        };
+        let attribute = Some(predicate::Attribute::Field(field.clone()));
+        let when = Predicate { attribute, test: Some(test), ..Predicate::default() };
+        Route {
+            id: format!("{number}"),
+            types: any(),
+            to: vec![format!("destination-{number}")],
+            when: Some(Condition { kind: Some(condition::Kind::Predicate(when)) }),
+            ..Route::default()
+        }
+    };
+    let destination = |n| Destination {
+        id: format!("destination-{n}"),
+        kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}") })),
+    };
+    let destinations = (0..300).map(destination).collect();
+    let map = RouteMap { routes: (0..300).map(route).collect(), destinations, ..by_type(1) };
+    let table = Compiler::new().compile(&map.encode_to_vec()).unwrap();
+    let event = |nobodys: &str| {
+        let tags = (0..300).map(|n| match n % 5 {
+            0 => format!("\"{nobodys}tag-{n}\""),
+            1 => format!("\"{nobodys}tag-{n}{}\"", "-".repeat(50)),
+            2 => format!("\"\\u00e9{n}{nobodys}\""),
+            3 => format!("{nobodys}{n}"),
+            _ => format!("\"10.{nobodys}0.{}.1\"", n % 256),
+        });
+        Repeating(format!("{{\"tags\": [{}]}}", tags.collect::<Vec<_>>().join(",")))
+    };
+    let (strange, wanted) = (event("9"), event(""));
+    let mut out = Deliveries::new();
+    table.route(&wanted, &mut out);
+    assert_eq!(allocations(|| table.route(&strange, &mut out)), 0);
+    assert!(out.list().len() < 20, "{}", out.list().len());
+    assert_eq!(allocations(|| table.route(&wanted, &mut out)), 0);
+    assert_eq!(out.list().len(), 300, "each kind of value leads to its routes");
 }
 
 #[test]

@@ -57,6 +57,9 @@ const UNSETTLED: u32 = u32::MAX;
 type Settled = [u32; split::DEPTH_MAX];
 const UNTOUCHED: Settled = [UNSETTLED; split::DEPTH_MAX];
 
+/// With more members than these, a group is made of parts, each with looks of its own: a row of bits has a bit for each member, and there can
+/// be as many rows as members. That some tests are then made once for each part costs less than rows that leave the cache.
+const MEMBERS_MAX: usize = 4_096;
 /// From so many texts on, looking one up is quicker than comparing with each.
 const INDEX_FROM: usize = 12;
 /// Beyond so many in one look, splitting has found no better way to them, and their rows of bits would be long.
@@ -135,9 +138,17 @@ impl Maker<'_> {
             return Candidate::payload_of_many(run, self.table.candidates.len() as u32 - run);
         }
         let accesses = self.split(first);
-        let index = self.build(first, accesses);
+        let index = self.table.groups.rows.len() as u32;
+        let last = self.groups.members.len();
+        let parts = (last - first).div_ceil(MEMBERS_MAX).max(1);
+        let no_accesses = accesses.end..accesses.end;
+        for part in 0..parts {
+            let begin = first + part * MEMBERS_MAX;
+            let accesses = if part == 0 { accesses.clone() } else { no_accesses.clone() };
+            self.build(begin..last.min(begin + MEMBERS_MAX), accesses, (parts - part) as u32);
+        }
         self.table.readers = self.table.readers.max(self.depth + 1);
-        Candidate::payload_of_group(index)
+        Candidate::payload_of_group(GroupIndex(index))
     }
 
     /// A single route needs no group if nothing of its condition, or all of it, is settled.
@@ -152,14 +163,14 @@ impl Maker<'_> {
         (rest == 0).then_some(Candidate { condition: ConditionIndex::ALWAYS, ..draft.candidate })
     }
 
-    /// Makes a group of the members from `first` on.
-    fn build(&mut self, first: usize, accesses: Range<usize>) -> GroupIndex {
+    /// Makes a group of these members, to be one with those behind it so that there are `parts`.
+    fn build(&mut self, drafts: Range<usize>, accesses: Range<usize>, parts: u32) {
         self.groups.asked.clear();
         self.groups.wished.clear();
         let first_member = self.table.groups.members.len();
-        for at in first..self.groups.members.len() {
+        for (number, at) in (0..).zip(drafts) {
             let Some(draft) = self.groups.members.get(at).copied() else { break };
-            let member = self.member(draft, (at - first) as u32);
+            let member = self.member(draft, number);
             self.table.groups.members.push(member);
         }
         let members = (self.table.groups.members.len() - first_member) as u32;
@@ -186,9 +197,9 @@ impl Maker<'_> {
             looks_outside,
             first_access: accesses.start as u32,
             accesses: accesses.len() as u32,
+            parts,
             plan,
         });
-        GroupIndex(groups.rows.len() as u32 - 1)
     }
 
     /// Notes what a route asks of looks, and says what is left of its condition.

@@ -612,7 +612,9 @@ impl Hash for Said<'_> {
                 let share = self.literals.shares.get(share as usize);
                 share.map(|share| (share.salt.bytes_of(self.texts), share.from, share.to)).hash(hasher);
             }
-            Test::Exists(_) | Test::Types | Test::Wildcard(_) | Test::Cidr(_) => {}
+            // None is the same as another.
+            Test::Wildcard(place) | Test::Cidr(place) => place.hash(hasher),
+            Test::Exists(_) | Test::Types => {}
         }
     }
 }

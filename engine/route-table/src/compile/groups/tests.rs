@@ -198,3 +198,19 @@ fn a_route_that_wants_a_text_or_an_end_or_an_interval_is_filed_under_all_of_them
         assert_eq!(counted(&table, value).matched, expected, "{value}");
     }
 }
+
+#[test]
+fn a_group_of_very_many_members_needs_no_more_memory_for_each() {
+    let contains = |n: usize| of_field(predicate::Test::Contains(format!("<{n}>")));
+    let table = table((0..ROUTES).map(contains));
+    assert_eq!(members(&table), ROUTES, "nothing tells them apart");
+    assert!(table.groups.bits.len() < ROUTES * 70, "{} words of bits", table.groups.bits.len());
+    for n in [0, 4_095, 4_096, ROUTES - 1] {
+        assert_eq!(
+            counted(&table, &format!("\"some <{n}> <1>\"")).matched,
+            if n == 0 { vec![0, 1] } else { vec![1, n] }
+        );
+    }
+    let filed = table.filed(&[0]);
+    assert!(filed.iter().all(|filed| filed.types.any), "each is found under its type");
+}
