@@ -239,6 +239,7 @@ impl Access {
 
 impl RouteTable {
     /// Goes on to the routes that want one of the values that the event has.
+    #[inline]
     pub(crate) fn follow(
         &self,
         access: &Access,
@@ -313,6 +314,7 @@ impl RouteTable {
         leads
     }
 
+    #[inline(never)]
     fn consider_leads(&self, leads: &Leads, evaluation: &Evaluation<'_>, mut work: Work<'_>, out: &mut dyn Sink) {
         for found in leads.list.iter().take(leads.count) {
             self.consider(*found, evaluation, work.again(), out);
@@ -321,6 +323,7 @@ impl RouteTable {
     }
 
     /// Decides what a zone's way to the root leads to.
+    #[inline(never)]
     fn consider_zone(
         &self,
         zone: Option<(Tree, usize)>,

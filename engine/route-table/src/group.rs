@@ -173,6 +173,7 @@ pub(crate) struct Bits {
 
 impl RouteTable {
     /// Decides all routes of a group.
+    #[inline]
     pub(crate) fn decide_group(
         &self,
         GroupIndex(first): GroupIndex,
@@ -180,12 +181,23 @@ impl RouteTable {
         mut work: Work<'_>,
         out: &mut dyn Sink,
     ) {
+        let Some(group) = self.groups.rows.get(first as usize) else { return };
+        self.decide_part(group, evaluation, work.again(), out);
+        if group.parts > 1 {
+            self.decide_parts_behind(first, evaluation, work, out);
+        }
+    }
+
+    #[cold]
+    fn decide_parts_behind(&self, first: u32, evaluation: &Evaluation<'_>, mut work: Work<'_>, out: &mut dyn Sink) {
         let parts = self.groups.rows.get(first as usize).map_or(0, |group| group.parts);
-        for part in self.groups.rows.get(range(first, parts)).unwrap_or_default() {
+        for part in self.groups.rows.get(range(first, parts)).unwrap_or_default().iter().skip(1) {
             self.decide_part(part, evaluation, work.again(), out);
         }
     }
 
+    // One copy, which its callers share, so that what it is made of is inlined into it.
+    #[inline(never)]
     fn decide_part(&self, group: &Group, evaluation: &Evaluation<'_>, work: Work<'_>, out: &mut dyn Sink) {
         let Some((reader, inner)) = work.readers.split_first_mut() else { return };
         let mut work = Work { readers: inner, ..work };
@@ -396,7 +408,7 @@ impl Looking<'_> {
     }
 
     /// Looks at all attributes of a group, the payload last; says whether any member is left.
-    #[inline]
+    #[inline(always)]
     fn all<R: Row>(
         &mut self,
         rows: &mut Rows<R>,

@@ -56,6 +56,10 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+// The generators of the integration tests, which unit tests use too, name the crate as its users do.
+#[cfg(test)]
+extern crate self as veltrix_route_table;
+
 mod access;
 mod analyze;
 mod canonical;

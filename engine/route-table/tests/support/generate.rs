@@ -607,7 +607,7 @@ fn telling() -> BoxedStrategy<Condition> {
         Just(predicate::Attribute::Field(Field { names, through_arrays, dotted: false }))
     };
     let attribute = prop_oneof![
-        6 => field(&["a"], true),
+        16 => field(&["a"], true),
         2 => field(&["b"], false),
         1 => field(&["a", "b"], true),
         2 => Just(predicate::Attribute::Header("x".to_owned())),
@@ -673,7 +673,7 @@ fn telling() -> BoxedStrategy<Condition> {
 
 /// A map whose routes all stand under one type, and are many enough to be split.
 pub(crate) fn many_routes() -> impl Strategy<Value = RouteMap> {
-    let condition = prop_oneof![1 => condition(), 2 => telling()];
+    let condition = prop_oneof![1 => condition(), 4 => telling()];
     let route = (condition, 0..3i32, prop::bool::weighted(0.05), exclusive());
     (prop::collection::vec(route, 100..200), route_map()).prop_map(|(routes, mut map)| {
         map.routes = (0..)

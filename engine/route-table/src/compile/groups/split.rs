@@ -1,6 +1,6 @@
 //! Splits large groups: files routes under what they want of the attribute that tells them apart best.
 
-use super::wanted::{AllWanted, Bucket, Reach, VALUES_MAX, Wanted};
+use super::wanted::{AllWanted, Bucket, Reach, VALUES_MAX, Wanted, Weight};
 use super::{AccessKey, Draft, Maker, UNSETTLED};
 use crate::access::{Access, Accesses, Affix, Line, NOBODY, SPACES, Tree, TreesOf};
 use crate::condition::{ConditionIndex, range};
@@ -13,6 +13,10 @@ use std::ops::Range;
 const SPLIT_FROM: usize = 64;
 /// Each access costs every event of the group a lookup.
 const ACCESSES_MAX: usize = 4;
+/// And one that must search costs a lookup for each length of ends of texts, or a way through a tree. It is opened for no fewer.
+const SEARCHERS_MIN: u32 = 64;
+/// What that costs, in members of a group that an event meets.
+const SEARCH_COST: u64 = 64;
 /// A value under which so large a part of the group stands does not tell its routes apart.
 const SELECTIVE_PART: u64 = 4;
 /// At so many nodes of trees are the routes of one table filed, at most: an interval stands at more than one.
@@ -44,6 +48,8 @@ struct Choice {
     count: u32,
     /// The part of the condition that holds when the member is met by one of the values.
     settles: u32,
+    /// Whether it wants more than whole texts.
+    searches: bool,
 }
 
 impl Choice {
@@ -56,8 +62,21 @@ impl Choice {
 struct Rank {
     attribute: Attribute,
     choosers: u32,
+    /// Those of them that want more than whole texts.
+    searchers: u32,
     space: u32,
     trees: TreesOf,
+}
+
+impl Rank {
+    fn is_worth_searching(&self) -> bool {
+        self.searchers >= SEARCHERS_MIN
+    }
+
+    /// How many of its choosers an access would lead to.
+    fn served(&self) -> u32 {
+        if self.is_worth_searching() { self.choosers } else { self.choosers - self.searchers }
+    }
 }
 
 /// Where a member is filed.
@@ -129,7 +148,9 @@ impl Maker<'_> {
                 }
                 let settles = if clause.is_whole_part && reach == Reach::All { clause.part } else { UNSETTLED };
                 own.wanted.note_lengths(attribute, first..first + count);
-                own.options.push(Choice { member, attribute, first: first as u32, count: count as u32, settles });
+                let searches = own.wanted.is_searched(first..first + count);
+                let [first, count] = [first, count].map(|place| place as u32);
+                own.options.push(Choice { member, attribute, first, count, settles, searches });
             }
         }
         let SplitScratch { options, wanted, .. } = own;
@@ -235,7 +256,7 @@ impl SplitScratch {
     fn attribute(&mut self, attribute: Attribute) -> u32 {
         let known = self.attributes.iter().position(|rank| rank.attribute == attribute);
         known.unwrap_or_else(|| {
-            self.attributes.push(Rank { attribute, choosers: 0, space: 0, trees: TreesOf::NONE });
+            self.attributes.push(Rank { attribute, choosers: 0, searchers: 0, space: 0, trees: TreesOf::NONE });
             self.attributes.len() - 1
         }) as u32
     }
@@ -246,33 +267,43 @@ impl SplitScratch {
         self.choose_among(room, |_| true);
         let mut kept = [None; ACCESSES_MAX];
         for place in 0..ACCESSES_MAX {
-            let others = (0..).zip(&self.attributes).filter(|(attribute, _)| !kept.contains(&Some(*attribute)));
-            let most = others.min_by_key(|(_, rank)| std::cmp::Reverse(rank.choosers)).map(|(attribute, _)| attribute);
+            let others = (0..).zip(&self.attributes).filter(|(attribute, _)| {
+                let is_kept = |(kept, _): &(u32, bool)| kept == attribute;
+                !kept.iter().flatten().any(is_kept)
+            });
+            let most = others.max_by_key(|(attribute, rank)| (rank.served(), std::cmp::Reverse(*attribute)));
             if let Some(kept) = kept.get_mut(place) {
-                *kept = most;
+                *kept = most.map(|(attribute, rank)| (attribute, rank.is_worth_searching()));
             }
         }
-        self.choose_among(room, |attribute| kept.contains(&Some(attribute)));
+        self.choose_among(room, |option| {
+            let mut kept = kept.iter().flatten();
+            kept.any(|(attribute, searches)| *attribute == option.attribute && (*searches || !option.searches))
+        });
     }
 
-    fn choose_among(&mut self, mut room: u64, is_kept: impl Fn(u32) -> bool) {
+    fn choose_among(&mut self, mut room: u64, is_kept: impl Fn(&Choice) -> bool) {
         self.chosen.clear();
         self.chosen.resize(self.drafts.len(), None);
-        self.attributes.iter_mut().for_each(|rank| rank.choosers = 0);
+        self.attributes.iter_mut().for_each(|rank| (rank.choosers, rank.searchers) = (0, 0));
         let members = self.drafts.len() as u64;
         for options in self.options.chunk_by(|a, b| a.member == b.member) {
-            let options = options.iter().filter(|option| is_kept(option.attribute));
+            let options = options.iter().filter(|option| is_kept(option));
             let weighed = options.map(|option| (self.wanted.weigh(option.wanted()), *option));
             let fitting = weighed.filter(|(weight, _)| {
                 weight.crowd < members / SELECTIVE_PART && weight.places <= VALUES_MAX && weight.nodes as u64 <= room
             });
-            let Some((weight, best)) = fitting.min_by_key(|(weight, _)| weight.crowd) else { continue };
+            // To meet so many others costs no more than to search.
+            let cost =
+                |(weight, option): &(Weight, Choice)| weight.crowd + if option.searches { SEARCH_COST } else { 0 };
+            let Some((weight, best)) = fitting.min_by_key(cost) else { continue };
             room -= weight.nodes as u64;
             if let Some(chosen) = self.chosen.get_mut(best.member as usize) {
                 *chosen = Some(best);
             }
             if let Some(rank) = self.attributes.get_mut(best.attribute as usize) {
                 rank.choosers += 1;
+                rank.searchers += u32::from(best.searches);
             }
         }
     }

@@ -1,12 +1,18 @@
 //! How large groups are split, and how little of them an event meets.
 
-use crate::access::Access;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+
+use crate::access::{Access, Affix, LENGTHS_MAX, Line};
 use crate::compile::compile;
 use crate::condition::Truth;
 use crate::evaluate::Memory;
 use crate::event::{Event, Value};
 use crate::group::Sink;
 use crate::table::{Candidate, RouteTable};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use std::collections::BTreeMap;
 use veltrix_proto::v1::{
     Cidrs, Condition, Conditions, Destination, EventTypes, Field, KafkaTopic, Literal, Predicate, Range, Route,
     RouteMap, condition, destination, literal, predicate, range,
@@ -213,4 +219,59 @@ fn a_group_of_very_many_members_needs_no_more_memory_for_each() {
     }
     let filed = table.filed(&[0]);
     assert!(filed.iter().all(|filed| filed.types.any), "each is found under its type");
+}
+
+#[test]
+fn few_routes_that_must_be_searched_for_do_not_make_every_event_search() {
+    let either = |n: usize, test| {
+        let text = Literal { kind: Some(literal::Kind::Text(format!("text-{n}"))) };
+        Condition {
+            kind: Some(condition::Kind::Any(Conditions {
+                conditions: [predicate::Test::Equals(text), test].map(of_field).to_vec(),
+            })),
+        }
+    };
+    let text =
+        |n: usize| of_field(predicate::Test::Equals(Literal { kind: Some(literal::Kind::Text(format!("text-{n}"))) }));
+    for (searchers, stay) in [(63, 63), (64, 0)] {
+        let wants =
+            |n: usize| if n < searchers { either(n, predicate::Test::Prefix(format!("{n:03}-"))) } else { text(n) };
+        let table = table((0..500).map(wants));
+        assert_eq!(members(&table), stay, "{searchers}");
+        assert_eq!(counted(&table, "\"017-\"").matched, [17], "{searchers}");
+        assert_eq!(counted(&table, "\"text-17\"").matched, [17], "{searchers}");
+    }
+}
+
+/// The property test over these maps compares what an event gets; this says that it is about accesses of every kind.
+#[test]
+fn generated_maps_of_many_routes_have_accesses_of_every_kind() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for _ in 0..40 {
+        let table = compile(&support::many_routes().new_tree(&mut runner).unwrap().current()).unwrap();
+        let spaces: Vec<u32> = table.types.iter().map(|(space, ..)| space).collect();
+        let mut see = |kind, is_seen| *seen.entry(kind).or_default() += usize::from(is_seen);
+        for access in &table.groups.accesses.list {
+            see("whole texts", spaces.contains(&access.space_of(Affix::Whole)));
+            see("beginnings", access.prefix_lengths > 0);
+            see(
+                "as many lengths as can be",
+                usize::from(access.prefix_lengths.max(access.suffix_lengths)) == LENGTHS_MAX,
+            );
+            see("ends", access.suffix_lengths > 0);
+            let trees = [Line::Numbers, Line::Addresses].map(|line| table.groups.accesses.tree(access.trees.of(line)));
+            see("numbers", trees[0].is_some());
+            see("addresses", trees[1].is_some());
+            see(
+                "groups at nodes",
+                table
+                    .groups
+                    .accesses
+                    .of_nodes(access)
+                    .any(|payload| matches!(Candidate::lead_of(payload), crate::table::Lead::Group(_))),
+            );
+        }
+    }
+    assert!(seen.len() == 7 && seen.values().all(|count| *count >= 10), "{seen:?}");
 }

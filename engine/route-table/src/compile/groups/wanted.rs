@@ -193,6 +193,12 @@ impl AllWanted {
         Reach::All
     }
 
+    /// Whether any of this is found in another way than by a whole text.
+    pub(super) fn is_searched(&self, wanted: Range<usize>) -> bool {
+        let wanted = self.list.get(wanted).unwrap_or_default();
+        wanted.iter().any(|wanted| !matches!(wanted, Wanted::Text(Affix::Whole, _) | Wanted::Bucket(_)))
+    }
+
     /// Notes how long the ends of texts are that a member wants of an attribute.
     pub(super) fn note_lengths(&mut self, attribute: u32, wanted: Range<usize>) {
         let wanted = self.list.get(wanted).unwrap_or_default().iter();
