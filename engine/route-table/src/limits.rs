@@ -10,6 +10,10 @@
 //! at most 1,048,576. With 4,000,000 types, as
 //! many different predicates and 8,000,000 values in one map that is 1.3 GiB, and 2.5 GiB while it is compiled, besides its texts. Who
 //! changes such a map holds another such table meanwhile: the one in force.
+//!
+//! Where more than 64 routes of one type tell themselves apart by the ends of texts, addresses or intervals that they want, a route with such
+//! a condition takes up to 260 and 760, and one whose interval overlaps with a hundred others 570 and 1,150; a table has at most
+//! 4,194,304 places for these. Where nothing tells them apart, each of their tests has two rows of bits, of up to 512 bytes each.
 
 /// A bound on something in a RouteMap.
 #[derive(Debug, PartialEq, Eq)]

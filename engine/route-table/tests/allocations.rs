@@ -470,6 +470,22 @@ fn of_values(numbers: Vec<String>) -> Route {
     Route { types: any(), when: Some(of_key(predicate::Test::In(Literals { values }))), ..Route::default() }
 }
 
+/// An interval that overlaps with some hundred of others.
+fn between_hundreds(number: String) -> predicate::Test {
+    let literal = |number: u32| Literal { kind: Some(literal::Kind::Number(number.to_string())) };
+    let from: u32 = number.parse().unwrap();
+    predicate::Test::Range(Range {
+        lower: Some(range::Lower::Above(literal(from))),
+        upper: Some(range::Upper::AtMost(literal(from + 100))),
+    })
+}
+
+/// A block of addresses beside the others.
+fn block(number: String) -> predicate::Test {
+    let [_, a, b, c] = number.parse::<u32>().unwrap().to_be_bytes();
+    predicate::Test::Cidr(Cidrs { blocks: vec![format!("{a}.{b}.{c}.0/24")] })
+}
+
 /// Bytes that a table of this map keeps, and those that compiling it takes at its peak, the table's included.
 fn memory_of(map: &[u8]) -> (i64, i64) {
     let before = BYTES.with(Cell::get);
@@ -497,6 +513,10 @@ fn a_type_a_predicate_and_a_value_take_no_more_memory_than_limits_rs_says() {
             420,
         ),
         ("value", map_of(count, 10_000, of_values), 32, 32),
+        // With the route that it is the condition of.
+        ("end of texts", map_of(count, 1, |one| of_predicates(predicate::Test::Prefix, one)), 260, 740),
+        ("block of addresses", map_of(count, 1, |one| of_predicates(block, one)), 260, 760),
+        ("interval", map_of(count, 1, |one| of_predicates(between_hundreds, one)), 570, 1_150),
     ];
     for (what, map, table_max, peak_max) in cases {
         let (table, peak) = memory_of(&map);
