@@ -10,10 +10,10 @@ use prost::Message as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use veltrix_proto::v1::{
-    Cidrs, CloudEvents, Condition, Conditions, Destination, EventTypes, Exclusive, Field, KafkaTopic, Literal, Literals,
-    Lookup, LookupKey, Payload, Placeholder, Predicate, ProtobufMessage, Range, RecordPart, ReferenceTable, Route,
-    RouteMap, Share, Source, Tenant, Validation, Values, condition, destination, literal, lookup, lookup_key, payload,
-    placeholder, predicate, range, reference_table,
+    Cidrs, CloudEvents, Condition, Conditions, Destination, EventTypes, Exclusive, Field, KafkaTopic, Literal,
+    Literals, Lookup, LookupKey, Payload, Placeholder, Predicate, ProtobufMessage, Range, RecordPart, ReferenceTable,
+    Route, RouteMap, Share, Source, Tenant, Validation, Values, condition, destination, literal, lookup, lookup_key,
+    payload, placeholder, predicate, range, reference_table,
 };
 use veltrix_route_table::json::{Plans, Reader, Wanted, validate};
 use veltrix_route_table::{Answers, Compiler, Deliveries, Event, Value, Verdict};
@@ -385,7 +385,7 @@ fn following_values_to_the_routes_that_want_them_allocates_nothing() {
     };
     let destination = |n| Destination {
         id: format!("destination-{n}"),
-        kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}") })),
+        kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}"), ..KafkaTopic::default() })),
     };
     let destinations = (0..300).map(destination).collect();
     let map = RouteMap { routes: (0..300).map(route).collect(), destinations, ..by_type(1) };

@@ -46,7 +46,7 @@ fn table(conditions: impl Iterator<Item = Condition>) -> RouteTable {
         to: vec!["d".to_owned()],
         ..Route::default()
     };
-    let kind = Some(destination::Kind::Kafka(KafkaTopic { topic: "t".to_owned() }));
+    let kind = Some(destination::Kind::Kafka(KafkaTopic { topic: "t".to_owned(), ..KafkaTopic::default() }));
     let map = RouteMap {
         name: "generated".to_owned(),
         destinations: vec![Destination { id: "d".to_owned(), kind }],
@@ -94,7 +94,7 @@ impl Sink for Counting {
 
 fn counted(table: &RouteTable, value: &str) -> Counting {
     let (mut memory, mut counting) = (Memory::default(), Counting::default());
-    memory.begin(table.readers);
+    memory.begin(table.readers, 0);
     table.ask(&Payload(format!("{{\"v\": {value}}}")), &mut memory, &mut counting).unwrap();
     counting.matched.sort_unstable();
     counting
@@ -248,7 +248,7 @@ fn few_routes_that_must_be_searched_for_do_not_make_every_event_search() {
 fn generated_maps_of_many_routes_have_accesses_of_every_kind() {
     let mut runner = TestRunner::deterministic();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for _ in 0..40 {
+    for _ in 0..80 {
         let table = compile(&support::many_routes().new_tree(&mut runner).unwrap().current()).unwrap();
         let spaces: Vec<u32> = table.types.iter().map(|(space, ..)| space).collect();
         let mut see = |kind, is_seen| *seen.entry(kind).or_default() += usize::from(is_seen);
