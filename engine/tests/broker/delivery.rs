@@ -70,7 +70,6 @@ async fn kills_and_updates(fleet: Fleet, plan: Plan) -> (AuditReport, u64) {
     );
     assert_eq!(report.events, stormed.acknowledged);
     assert!(report.is_right(), "{report:#?}\n{}", engine.log());
-    assert!(report.duplicated > 0, "no kill met an event under way: {report:#?}");
     // Not all of them: some come and go while no engine is up.
     assert!(report.versions > plan.updates / 4, "deliveries by hardly any version: {report:#?}");
     assert!(report.delivered > report.events / 4, "hardly anything was delivered: {report:#?}");
@@ -86,6 +85,8 @@ async fn nothing_is_lost_on_a_real_broker_through_5_kills_and_50_updates_of_200_
     let plan = Plan { rate: 5_000, seconds: 40, kills: 5, updates: 50 };
     let (report, updates) = kills_and_updates(fleet, plan).await;
     assert!(report.events >= 199_000 && updates >= 50, "{report:#?}");
+    // Two kills of a slow storm can both come when nothing is under way.
+    assert!(report.duplicated > 0, "no kill met an event under way: {report:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
