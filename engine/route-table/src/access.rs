@@ -245,7 +245,7 @@ impl RouteTable {
         access: &Access,
         evaluation: &Evaluation<'_>,
         scope: &Scope<'_>,
-        mut work: Work<'_>,
+        work: &mut Work<'_>,
         out: &mut dyn Sink,
     ) {
         if !matches!(access.attribute, Attribute::Field(_)) {
@@ -267,16 +267,16 @@ impl RouteTable {
             match datum(&self.fields, scope.bytes, &value, &mut work.buffers.unescaped) {
                 Some(Datum::Text(text)) if access.is_plain() => {
                     if let Some(found) = self.types.get(access.space, text) {
-                        self.consider(found, evaluation, work.again(), out);
+                        self.consider(found, evaluation, work, out);
                     }
                 }
                 Some(Datum::Text(text)) => {
                     let leads = self.leads_of(access, text);
-                    self.consider_leads(&leads, evaluation, work.again(), out);
+                    self.consider_leads(&leads, evaluation, work, out);
                 }
                 Some(Datum::Number(number)) => {
                     let zone = self.zone_of(access, &number);
-                    self.consider_zone(zone, evaluation, work.again(), out);
+                    self.consider_zone(zone, evaluation, work, out);
                 }
                 _ => {}
             }
@@ -315,9 +315,9 @@ impl RouteTable {
     }
 
     #[inline(never)]
-    fn consider_leads(&self, leads: &Leads, evaluation: &Evaluation<'_>, mut work: Work<'_>, out: &mut dyn Sink) {
+    fn consider_leads(&self, leads: &Leads, evaluation: &Evaluation<'_>, work: &mut Work<'_>, out: &mut dyn Sink) {
         for found in leads.list.iter().take(leads.count) {
-            self.consider(*found, evaluation, work.again(), out);
+            self.consider(*found, evaluation, work, out);
         }
         self.consider_zone(leads.zone, evaluation, work, out);
     }
@@ -328,11 +328,11 @@ impl RouteTable {
         &self,
         zone: Option<(Tree, usize)>,
         evaluation: &Evaluation<'_>,
-        mut work: Work<'_>,
+        work: &mut Work<'_>,
         out: &mut dyn Sink,
     ) {
         let Some((tree, zone)) = zone else { return };
         let way = self.groups.accesses.way_from(tree, zone);
-        way.for_each(|found| self.consider(found, evaluation, work.again(), out));
+        way.for_each(|found| self.consider(found, evaluation, work, out));
     }
 }

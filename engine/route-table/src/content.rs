@@ -28,7 +28,7 @@ impl<'e> Content<'e> {
     /// An element of an array; only an object has places within it. `bytes` are those that it was found in.
     #[inline]
     pub(crate) fn of_element(element: &Found, bytes: &'e [u8]) -> Content<'e> {
-        match element.kind {
+        match element.kind() {
             Kind::Object => Content::json(element.of(bytes)),
             Kind::Typed(Typed::Message(id) | Typed::Merged(id)) => {
                 Content { bytes: element.of(bytes), format: Format::Protobuf(MessageId(id)) }

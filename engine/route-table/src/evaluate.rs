@@ -73,17 +73,11 @@ impl Memory {
     }
 }
 
-/// What of the memory is not in use further out.
+/// What of the memory is not in use further out. Handed on by reference: to copy it right after it was made waits for the store.
 pub(crate) struct Work<'m> {
     pub(crate) readers: &'m mut [Reading],
     pub(crate) bits: &'m mut Bits,
     pub(crate) buffers: &'m mut Buffers,
-}
-
-impl Work<'_> {
-    pub(crate) fn again(&mut self) -> Work<'_> {
-        Work { readers: self.readers, bits: self.bits, buffers: self.buffers }
-    }
 }
 
 /// For texts that must be rewritten before they can be tested, and for what is looked up.
@@ -225,22 +219,23 @@ impl Evaluation<'_> {
     pub(crate) fn elements(&self, any: &AnyElement, scope: &Scope<'_>, each: &mut impl FnMut(Found, &[u8])) -> Truth {
         let mut is_of_other_type = false;
         let mut is_empty = false;
-        let mut over_value =
-            |value: Found, (home, bytes): (&Scope<'_>, &[u8]), through_arrays: bool| match (value.kind, through_arrays)
-            {
-                (Kind::Array, true) => flatten(value.of(bytes), 0, each),
-                (Kind::Array, false) => {
-                    is_empty = true;
-                    let array = value.of(bytes);
-                    json::elements(array).for_each(|element| each(element, array));
-                }
-                (Kind::Typed(Typed::List), _) => {
-                    is_empty = true;
-                    home.reader.elements(&value).for_each(|element| each(element, bytes));
-                }
-                (_, true) => each(value, home.reader.bytes_of(&value, bytes)),
-                (_, false) => is_of_other_type = true,
-            };
+        let mut over_value = |value: Found, (home, bytes): (&Scope<'_>, &[u8]), through_arrays: bool| match (
+            value.kind(),
+            through_arrays,
+        ) {
+            (Kind::Array, true) => flatten(value.of(bytes), 0, each),
+            (Kind::Array, false) => {
+                is_empty = true;
+                let array = value.of(bytes);
+                json::elements(array).for_each(|element| each(element, array));
+            }
+            (Kind::Typed(Typed::List), _) => {
+                is_empty = true;
+                home.reader.elements(&value).for_each(|element| each(element, bytes));
+            }
+            (_, true) => each(value, home.reader.bytes_of(&value, bytes)),
+            (_, false) => is_of_other_type = true,
+        };
         match any.over {
             Over::Field(field) => {
                 let (home, through_arrays) = (scope.payload(), self.fields.is_through_arrays(field));
@@ -340,7 +335,7 @@ impl Evaluation<'_> {
         }
         match home.element {
             None => self.of_missing(predicate),
-            Some((element, bytes)) if place.through_arrays && element.kind == Kind::Array => {
+            Some((element, bytes)) if place.through_arrays && element.kind() == Kind::Array => {
                 let mut result = None;
                 flatten(element.of(bytes), 0, &mut |value, bytes| {
                     if let Some(truth) = self.found(predicate, bytes, &value, buffers) {
@@ -405,7 +400,7 @@ const NESTING_MAX: usize = 256;
 /// All elements of an array; those of arrays within it stand for these.
 pub(crate) fn flatten(array: &[u8], depth: usize, each: &mut impl FnMut(Found, &[u8])) {
     for element in json::elements(array) {
-        match element.kind {
+        match element.kind() {
             Kind::Array if depth < NESTING_MAX => flatten(element.of(array), depth + 1, each),
             Kind::Array => {}
             _ => each(element, array),
@@ -421,7 +416,7 @@ pub(crate) fn datum<'d>(
     found: &Found,
     unescaped: &'d mut Vec<u8>,
 ) -> Option<Datum<'d>> {
-    Some(match found.kind {
+    Some(match found.kind() {
         Kind::Null => Datum::Null,
         Kind::False => Datum::Boolean(false),
         Kind::True => Datum::Boolean(true),

@@ -10,6 +10,7 @@ use crate::found::{Found, Kind, Typed};
 use crate::json::{self, Plans, Wanted};
 use crate::protobuf::{self, Descriptors, MessageId};
 use crate::table::Text;
+use crate::values::All;
 use std::ops::Range;
 
 /// Place of a field among those of a table.
@@ -200,6 +201,29 @@ fn spelled_with_dots<'n>(names: impl Iterator<Item = &'n str>, dots: u32) -> imp
     })
 }
 
+/// The values of a field: those of its plain spelling, or else those of all others.
+#[derive(Clone, Debug)]
+pub(crate) struct ValuesOf<'r> {
+    now: All<'r>,
+    dotted: &'r json::Reader,
+    /// Those that are still to come.
+    spellings: Range<u32>,
+}
+
+impl Iterator for ValuesOf<'_> {
+    type Item = Found;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Found> {
+        loop {
+            match self.now.next() {
+                None if !self.spellings.is_empty() => self.now = self.dotted.all_values(self.spellings.next()?),
+                found => return found,
+            }
+        }
+    }
+}
+
 /// What was read of one payload by one plan.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
@@ -240,7 +264,7 @@ impl Reading {
     /// What a value lies in that was found in `bytes`.
     #[inline]
     pub(crate) fn bytes_of<'b>(&'b self, value: &Found, bytes: &'b [u8]) -> &'b [u8] {
-        if let Kind::Typed(Typed::Merged(_)) = value.kind { self.protobuf.merged() } else { bytes }
+        if let Kind::Typed(Typed::Merged(_)) = value.kind() { self.protobuf.merged() } else { bytes }
     }
 
     /// The elements of a [`Typed::List`] that was read last.
@@ -260,27 +284,14 @@ impl Reading {
     }
 
     /// The values of the plan's field of this number.
-    #[inline]
-    pub(crate) fn values(&self, fields: &Fields, number: u32) -> impl Iterator<Item = Found> {
-        let mut dotted = 0..0;
-        if self.has_dotted && self.plain.first(number).is_none() {
-            dotted = fields.spellings.get(self.first as usize + number as usize).cloned().unwrap_or_default();
-        }
-        self.plain.values(number).chain(dotted.flat_map(|spelling| self.dotted.values(spelling)))
-    }
-
-    /// [`Reading::values`] for where every nanosecond counts: `each` is compiled into one loop.
     #[inline(always)]
-    pub(crate) fn each_value(&self, fields: &Fields, number: u32, mut each: impl FnMut(Found)) {
+    pub(crate) fn values(&self, fields: &Fields, number: u32) -> ValuesOf<'_> {
+        let plain = self.plain.all_values(number);
+        let mut spellings = 0..0;
         if self.has_dotted && self.plain.first(number).is_none() {
-            return self.each_dotted(fields, number, &mut each);
+            spellings = fields.spellings.get(self.first as usize + number as usize).cloned().unwrap_or_default();
         }
-        self.plain.each_value(number, each);
-    }
-
-    #[cold]
-    fn each_dotted(&self, fields: &Fields, number: u32, each: &mut dyn FnMut(Found)) {
-        self.values(fields, number).for_each(each);
+        ValuesOf { now: plain, dotted: &self.dotted, spellings }
     }
 
     /// Whether fields were looked for in objects that are elements of arrays, or under other spellings.

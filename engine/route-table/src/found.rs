@@ -3,6 +3,7 @@
 //! One type for payloads of every kind, so that what evaluates conditions need not know which kind it is at: texts lie in the payload
 //! wherever they come from, and numbers of protobuf lie in the place of the places.
 
+use std::fmt;
 use std::ops::Range;
 
 /// The type of a value, as far as it is known without reading all of it.
@@ -58,36 +59,101 @@ impl Typed {
     pub const NO_TYPE: u16 = u16::MAX;
 }
 
+impl Kind {
+    /// As a number: what it is lowest, and the type of a message highest.
+    #[inline(always)]
+    const fn packed(self) -> u32 {
+        match self {
+            Kind::Null => 0,
+            Kind::False => 1,
+            Kind::True => 2,
+            Kind::Number => 3,
+            Kind::Text { escaped: false } => 4,
+            Kind::Text { escaped: true } => 5,
+            Kind::Object => 6,
+            Kind::Array => 7,
+            Kind::Typed(Typed::Signed) => 8,
+            Kind::Typed(Typed::Unsigned) => 9,
+            Kind::Typed(Typed::Double) => 10,
+            Kind::Typed(Typed::Float) => 11,
+            Kind::Typed(Typed::Symbol) => 12,
+            Kind::Typed(Typed::Bytes) => 13,
+            Kind::Typed(Typed::List) => 14,
+            Kind::Typed(Typed::Message(id)) => 15 | (id as u32) << 16,
+            Kind::Typed(Typed::Merged(id)) => 16 | (id as u32) << 16,
+        }
+    }
+
+    #[inline(always)]
+    const fn unpacked(packed: u32) -> Kind {
+        let id = (packed >> 16) as u16;
+        match packed as u8 {
+            0 => Kind::Null,
+            1 => Kind::False,
+            2 => Kind::True,
+            3 => Kind::Number,
+            4 => Kind::Text { escaped: false },
+            5 => Kind::Text { escaped: true },
+            6 => Kind::Object,
+            7 => Kind::Array,
+            8 => Kind::Typed(Typed::Signed),
+            9 => Kind::Typed(Typed::Unsigned),
+            10 => Kind::Typed(Typed::Double),
+            11 => Kind::Typed(Typed::Float),
+            12 => Kind::Typed(Typed::Symbol),
+            13 => Kind::Typed(Typed::Bytes),
+            14 => Kind::Typed(Typed::List),
+            15 => Kind::Typed(Typed::Message(id)),
+            _ => Kind::Typed(Typed::Merged(id)),
+        }
+    }
+}
+
 /// A value that was found, and where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+///
+/// Two numbers: an enum of enums beside two places is copied in pieces that don't fit those it is read in, and to wait until such
+/// pieces are in memory costs more than to unpack a number. Packed, since readers keep many of them.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[repr(C, packed(4))]
 pub struct Found {
-    /// What it is.
-    pub kind: Kind,
-    start: u32,
-    end: u32,
+    /// Where it begins, and 32 bits higher where it ends.
+    place: u64,
+    kind: u32,
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {:?}", self.kind(), self.at())
+    }
 }
 
 impl Found {
     /// What holds the place of a value that was not found yet.
-    pub(crate) const NOTHING: Found = Found { kind: Kind::Null, start: 0, end: 0 };
+    pub(crate) const NOTHING: Found = Found { place: 0, kind: Kind::Null.packed() };
     /// An object that has no places.
-    pub(crate) const OBJECT: Found = Found { kind: Kind::Typed(Typed::Message(Typed::NO_TYPE)), start: 0, end: 0 };
+    pub(crate) const OBJECT: Found = Found { place: 0, kind: Kind::Typed(Typed::Message(Typed::NO_TYPE)).packed() };
 
     #[inline(always)]
     pub(crate) fn new(kind: Kind, start: usize, end: usize) -> Found {
-        Found { kind, start: start as u32, end: end as u32 }
+        Found { place: start as u64 & 0xffff_ffff | (end as u64) << 32, kind: kind.packed() }
+    }
+
+    /// What it is.
+    #[inline(always)]
+    pub fn kind(&self) -> Kind {
+        Kind::unpacked(self.kind)
     }
 
     /// A value that lies nowhere but here.
     #[inline]
     pub(crate) fn of_bits(kind: Typed, bits: u64) -> Found {
-        Found { kind: Kind::Typed(kind), start: bits as u32, end: (bits >> 32) as u32 }
+        Found { place: bits, kind: Kind::Typed(kind).packed() }
     }
 
     /// What [`Found::of_bits`] was given.
     #[inline]
     pub(crate) fn bits(&self) -> u64 {
-        u64::from(self.start) | u64::from(self.end) << 32
+        self.place
     }
 
     /// Where it is: a number from its first to its last byte, a text between its quotes.
@@ -97,7 +163,7 @@ impl Found {
     /// bracket by themselves, and [`whole`](crate::json::whole) finds it. A message of protobuf ends where it ends.
     #[inline]
     pub fn at(&self) -> Range<usize> {
-        self.start as usize..self.end as usize
+        self.place as u32 as usize..(self.place >> 32) as usize
     }
 
     /// Its bytes; `payload` is the one that it was found in.
@@ -114,6 +180,23 @@ mod tests {
     #[test]
     fn a_value_takes_twelve_bytes_whatever_it_is() {
         assert_eq!(size_of::<Found>(), 12);
+    }
+
+    #[test]
+    fn every_kind_comes_back() {
+        let ids = [0, 1, Typed::NO_TYPE];
+        let typed =
+            [Typed::Signed, Typed::Unsigned, Typed::Double, Typed::Float, Typed::Symbol, Typed::Bytes, Typed::List]
+                .into_iter()
+                .chain(ids.map(Typed::Message))
+                .chain(ids.map(Typed::Merged));
+        let plain = [Kind::Null, Kind::False, Kind::True, Kind::Number, Kind::Object, Kind::Array];
+        let texts = [true, false].map(|escaped| Kind::Text { escaped });
+        for kind in plain.into_iter().chain(texts).chain(typed.map(Kind::Typed)) {
+            let found = Found::new(kind, 7, u32::MAX as usize);
+            assert_eq!((found.kind(), found.at()), (kind, 7..u32::MAX as usize));
+        }
+        assert_eq!(Found::default().kind(), Kind::Null);
     }
 
     #[test]

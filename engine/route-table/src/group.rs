@@ -178,77 +178,98 @@ impl RouteTable {
         &self,
         GroupIndex(first): GroupIndex,
         evaluation: &Evaluation<'_>,
-        mut work: Work<'_>,
+        work: &mut Work<'_>,
         out: &mut dyn Sink,
     ) {
         let Some(group) = self.groups.rows.get(first as usize) else { return };
-        self.decide_part(group, evaluation, work.again(), out);
+        self.decide_part(group, evaluation, work, out);
         if group.parts > 1 {
             self.decide_parts_behind(first, evaluation, work, out);
         }
     }
 
     #[cold]
-    fn decide_parts_behind(&self, first: u32, evaluation: &Evaluation<'_>, mut work: Work<'_>, out: &mut dyn Sink) {
+    fn decide_parts_behind(&self, first: u32, evaluation: &Evaluation<'_>, work: &mut Work<'_>, out: &mut dyn Sink) {
         let parts = self.groups.rows.get(first as usize).map_or(0, |group| group.parts);
         for part in self.groups.rows.get(range(first, parts)).unwrap_or_default().iter().skip(1) {
-            self.decide_part(part, evaluation, work.again(), out);
+            self.decide_part(part, evaluation, work, out);
         }
     }
 
-    // One copy, which its callers share, so that what it is made of is inlined into it.
+    #[inline]
+    fn decide_part(&self, group: &Group, evaluation: &Evaluation<'_>, work: &mut Work<'_>, out: &mut dyn Sink) {
+        if group.members <= u64::BITS {
+            self.decide_small(group, evaluation, work, out);
+        } else {
+            self.decide_large(group, evaluation, work, out);
+        }
+    }
+
+    // One copy of each, which their callers share, so that what they are made of is inlined into them; and apart from each other, so
+    // that what is needed most stays in registers.
     #[inline(never)]
-    fn decide_part(&self, group: &Group, evaluation: &Evaluation<'_>, work: Work<'_>, out: &mut dyn Sink) {
-        let Some((reader, inner)) = work.readers.split_first_mut() else { return };
-        let mut work = Work { readers: inner, ..work };
-        let looks = self.groups.looks.get(range(group.first_look, group.looks)).unwrap_or_default();
-        let (outside, inside) = looks.split_at_checked(group.looks_outside as usize).unwrap_or((looks, &[]));
-        let payload = evaluation.facts.payload.bytes;
-        let Bits { rows, matched } = &mut *work.bits;
-        let mut looking = Looking { table: self, evaluation, buffers: &mut *work.buffers, matched, is_read: false };
-        // The members are told one by one below; what is left of them is kept in the first of the rows.
-        let small = match group.members {
-            0 => Some(0),
-            1..=64 => {
-                let mut rows = Rows { alive: 0, passed: 0, barred: 0, total: 0u64 };
-                Some(if looking.all(&mut rows, group, outside, inside, reader) { rows.alive } else { 0 })
-            }
-            members => {
-                let words = (members as usize).div_ceil(64);
-                let [alive, passed, barred, total] = rows.each_mut().map(|row| {
-                    row.resize(row.len().max(words), 0);
-                    row.get_mut(..words).unwrap_or_default()
-                });
-                let mut rows = Rows { alive, passed, barred, total };
-                let lives = looking.all(&mut rows, group, outside, inside, reader);
-                (!lives).then_some(0)
-            }
-        };
-        if group.accesses > 0 && !looking.is_read {
-            looking.read(group, reader);
+    fn decide_small(&self, group: &Group, evaluation: &Evaluation<'_>, work: &mut Work<'_>, out: &mut dyn Sink) {
+        let Work { readers, bits, buffers } = work;
+        let Some((reader, readers)) = readers.split_first_mut() else { return };
+        let mut looking = Looking { table: self, evaluation, buffers, matched: &mut bits.matched, is_read: false };
+        let mut rows = Rows { alive: 0, passed: 0, barred: 0, total: 0u64 };
+        let lives = group.members > 0 && looking.all(&mut rows, group, reader);
+        let mut alive = if lives { rows.alive } else { 0 };
+        if alive == 0 && group.accesses == 0 {
+            return;
         }
+        looking.read_for_accesses(group, reader);
+        let scope = self.scope_of(group, evaluation, reader);
+        let work = &mut Work { readers, bits, buffers };
+        while alive != 0 {
+            self.decide_member(group, alive.trailing_zeros(), evaluation, &scope, work, out);
+            alive &= alive - 1;
+        }
+        self.follow_all(group, evaluation, &scope, work, out);
+    }
+
+    #[inline(never)]
+    fn decide_large(&self, group: &Group, evaluation: &Evaluation<'_>, work: &mut Work<'_>, out: &mut dyn Sink) {
+        let Work { readers, bits, buffers } = work;
+        let Some((reader, readers)) = readers.split_first_mut() else { return };
+        let words = (group.members as usize).div_ceil(64);
+        let Bits { rows, matched } = &mut **bits;
+        let [alive, passed, barred, total] = rows.each_mut().map(|row| {
+            row.resize(row.len().max(words), 0);
+            row.get_mut(..words).unwrap_or_default()
+        });
+        let mut looking = Looking { table: self, evaluation, buffers, matched, is_read: false };
+        let lives = looking.all(&mut Rows { alive, passed, barred, total }, group, reader);
+        looking.read_for_accesses(group, reader);
+        let scope = self.scope_of(group, evaluation, reader);
+        let work = &mut Work { readers, bits, buffers };
+        for word in 0..if lives { words } else { 0 } {
+            let mut alive = work.bits.rows[0].get(word).copied().unwrap_or_default();
+            while alive != 0 {
+                let member = word as u32 * 64 + alive.trailing_zeros();
+                self.decide_member(group, member, evaluation, &scope, work, out);
+                alive &= alive - 1;
+            }
+        }
+        self.follow_all(group, evaluation, &scope, work, out);
+    }
+
+    fn scope_of<'s>(&'s self, group: &Group, evaluation: &Evaluation<'s>, reader: &'s Reading) -> Scope<'s> {
         let fields = group.plan.map_or(&[] as &[FieldIndex], |plan| self.fields.of_plan(plan));
-        let scope = Scope { bytes: payload, reader, fields, element: None, outer: None };
-        match small {
-            Some(mut bits) => {
-                while bits != 0 {
-                    self.decide_member(group, bits.trailing_zeros(), evaluation, &scope, &mut work, out);
-                    bits &= bits - 1;
-                }
-            }
-            None => {
-                for word in 0..(group.members as usize).div_ceil(64) {
-                    let mut bits = work.bits.rows[0].get(word).copied().unwrap_or_default();
-                    while bits != 0 {
-                        let member = word as u32 * 64 + bits.trailing_zeros();
-                        self.decide_member(group, member, evaluation, &scope, &mut work, out);
-                        bits &= bits - 1;
-                    }
-                }
-            }
-        }
+        Scope { bytes: evaluation.facts.payload.bytes, reader, fields, element: None, outer: None }
+    }
+
+    #[inline]
+    fn follow_all(
+        &self,
+        group: &Group,
+        evaluation: &Evaluation<'_>,
+        scope: &Scope<'_>,
+        work: &mut Work<'_>,
+        out: &mut dyn Sink,
+    ) {
         for access in self.groups.accesses.list.get(range(group.first_access, group.accesses)).unwrap_or_default() {
-            self.follow(access, evaluation, &scope, work.again(), out);
+            self.follow(access, evaluation, scope, work, out);
         }
     }
 
@@ -407,16 +428,17 @@ impl Looking<'_> {
         self.is_read = true;
     }
 
+    fn read_for_accesses(&mut self, group: &Group, reader: &mut Reading) {
+        if group.accesses > 0 && !self.is_read {
+            self.read(group, reader);
+        }
+    }
+
     /// Looks at all attributes of a group, the payload last; says whether any member is left.
     #[inline(always)]
-    fn all<R: Row>(
-        &mut self,
-        rows: &mut Rows<R>,
-        group: &Group,
-        outside: &[Look],
-        inside: &[Look],
-        reader: &mut Reading,
-    ) -> bool {
+    fn all<R: Row>(&mut self, rows: &mut Rows<R>, group: &Group, reader: &mut Reading) -> bool {
+        let looks = self.table.groups.looks.get(range(group.first_look, group.looks)).unwrap_or_default();
+        let (outside, inside) = looks.split_at_checked(group.looks_outside as usize).unwrap_or((looks, &[]));
         rows.alive.fill(group.members);
         if !outside.iter().all(|look| self.outside(rows, look)) {
             return false;
@@ -447,33 +469,30 @@ impl Looking<'_> {
         let Looking { table, buffers: Buffers { unescaped, folded, .. }, matched, .. } = self;
         let payload = self.evaluation.facts.payload.bytes;
         let mut is_there = false;
-        let mut begin = |rows: &mut Rows<R>| {
-            if !is_there {
-                rows.total.clear();
-            }
-            if !is_there || look.same_value {
-                rows.begin(table, look);
-            }
-            is_there = true;
-        };
-        reader.each_value(&table.fields, look.number, |found| {
-            match zones {
+        for found in reader.values(&table.fields, look.number) {
+            match (found.kind(), zones) {
                 // A number whose zone is all that counts makes no stop on its way there.
-                Some(zones) if found.kind == Kind::Number => {
-                    let Some(zone) = zones.at(payload, found.at(), &table.texts) else { return };
-                    begin(rows);
+                (Kind::Number, Some(zones)) => {
+                    let Some(zone) = zones.at(payload, found.at(), &table.texts) else { continue };
+                    rows.open(table, look, &mut is_there);
                     rows.unite(table, zone);
                 }
+                // What surrounds a text in the payload lets its words be loaded at once.
+                (Kind::Text { escaped: false }, _) => {
+                    let Some(text) = Excerpt::new(payload, found.at()) else { continue };
+                    rows.open(table, look, &mut is_there);
+                    rows.test_text(table, look, &text, folded, matched);
+                }
                 _ => {
-                    let Some(value) = datum(&table.fields, payload, &found, unescaped) else { return };
-                    begin(rows);
+                    let Some(value) = datum(&table.fields, payload, &found, unescaped) else { continue };
+                    rows.open(table, look, &mut is_there);
                     rows.test(table, look, &value, folded, matched);
                 }
             }
             if look.same_value {
                 rows.total.or_without(&rows.passed, &rows.barred);
             }
-        });
+        }
         match (is_there, look.same_value) {
             (false, _) => rows.alive.and(table.groups.row(look.missing)),
             (true, true) => rows.alive.and_row(&rows.total),
@@ -489,6 +508,18 @@ impl<R: Row> Rows<R> {
         self.barred.clear();
     }
 
+    /// Gets ready for a value of a field: the next one, if one `is_there` already.
+    #[inline(always)]
+    fn open(&mut self, table: &RouteTable, look: &Look, is_there: &mut bool) {
+        if !*is_there {
+            self.total.clear();
+        }
+        if !*is_there || look.same_value {
+            self.begin(table, look);
+        }
+        *is_there = true;
+    }
+
     /// Adds whom these rows let pass and rule out.
     #[inline]
     fn unite(&mut self, table: &RouteTable, [passes, bars]: [u32; 2]) {
@@ -497,7 +528,7 @@ impl<R: Row> Rows<R> {
     }
 
     /// Makes all tests of a look of one value.
-    #[inline]
+    #[inline(never)]
     fn test(
         &mut self,
         table: &RouteTable,
@@ -511,23 +542,36 @@ impl<R: Row> Rows<R> {
         if let (Datum::Number(number), Some(zones)) = (value, groups.zones.of(look.zones)) {
             return self.unite(table, zones.of_number(number, &table.texts));
         }
-        let Datum::Text(bytes) = value else {
-            return tests.iter().for_each(|test| self.test_plainly(table, test, value, folded));
-        };
+        match value {
+            Datum::Text(bytes) => self.test_text(table, look, &Excerpt::of(bytes), folded, matched),
+            _ => tests.iter().for_each(|test| self.test_plainly(table, test, value, folded)),
+        }
+    }
+
+    /// The same of a text.
+    #[inline(always)]
+    fn test_text(
+        &mut self,
+        table: &RouteTable,
+        look: &Look,
+        text: &Excerpt<'_>,
+        folded: &mut Vec<u8>,
+        matched: &mut wildcard_set::Matches,
+    ) {
+        let groups = &table.groups;
         if look.space != 0
-            && let Some([passes, bars, _]) = table.types.get(look.space, bytes)
+            && let Some([passes, bars, _]) = table.types.get(look.space, text.bytes())
         {
             self.unite(table, [passes, bars]);
         }
-        let text = Excerpt::of(bytes);
-        for test in tests {
+        for test in groups.tests.get(range(look.first_test, look.tests)).unwrap_or_default() {
             let literal = |place: u32| groups.literals.get(place as usize);
             let is_true = match test.quick {
-                Quick::Equals(place) => literal(place).is_some_and(|literal| literal.equals(&text, &table.texts)),
-                Quick::Prefix(place) => literal(place).is_some_and(|literal| literal.starts(&text, &table.texts)),
-                Quick::Suffix(place) => literal(place).is_some_and(|literal| literal.ends(&text, &table.texts)),
+                Quick::Equals(place) => literal(place).is_some_and(|literal| literal.equals(text, &table.texts)),
+                Quick::Prefix(place) => literal(place).is_some_and(|literal| literal.starts(text, &table.texts)),
+                Quick::Suffix(place) => literal(place).is_some_and(|literal| literal.ends(text, &table.texts)),
                 Quick::No => {
-                    self.test_plainly(table, test, value, folded);
+                    self.test_plainly(table, test, &Datum::Text(text.bytes()), folded);
                     continue;
                 }
             };
@@ -536,7 +580,7 @@ impl<R: Row> Rows<R> {
             }
         }
         if let Some(set) = groups.wildcards.get(look.wildcards as usize) {
-            set.matching(&text, &table.texts, &table.conditions.literals.needles, matched);
+            set.matching(text, &table.texts, &table.conditions.literals.needles, matched);
             for number in matched.numbers() {
                 let Some(test) = groups.tests.get((look.first_test + look.tests + number) as usize) else { continue };
                 self.unite(table, [test.passes, test.bars]);

@@ -17,6 +17,8 @@ pub(crate) struct KeyIndex {
     entries: Vec<Entry>,
     /// How many of the entries a hash can point to.
     homes: usize,
+    /// Where the first key stands, as long as it is the only one.
+    only: usize,
     /// The parts of keys that are longer than an entry holds.
     overflow: Vec<u8>,
     seed: u64,
@@ -120,6 +122,9 @@ impl KeyIndex {
             }
         }
         self.len += 1;
+        if self.len == 1 {
+            self.only = self.home(hash);
+        }
         if self.place(hash, entry) > DISTANCE_MAX && self.seed < SEEDS_MAX {
             self.reseed();
         }
@@ -168,6 +173,10 @@ impl KeyIndex {
     /// What `(space, text)` leads to.
     #[inline]
     pub(crate) fn get(&self, space: u32, text: &[u8]) -> Option<Payload> {
+        if self.len == 1 {
+            let only = self.entries.get(self.only)?;
+            return (only.space == space && self.is(only, text)).then_some(only.payload);
+        }
         let hash = self.hash(space, text);
         for (distance, entry) in (0..).zip(self.entries.get(self.home(hash)..)?) {
             if entry.hash == hash as u32 && entry.space == space && self.is(entry, text) {

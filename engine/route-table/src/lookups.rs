@@ -475,7 +475,7 @@ impl Evaluation<'_> {
         let Some(found) = payload.values(self.fields, field).next() else { return false };
         match datum(self.fields, payload.bytes, &found, unescaped) {
             Some(Datum::Text(text)) => put(keys, text),
-            Some(Datum::Number(_)) if found.kind == Kind::Number => put(keys, found.of(payload.bytes)),
+            Some(Datum::Number(_)) if found.kind() == Kind::Number => put(keys, found.of(payload.bytes)),
             Some(Datum::Number(number)) => {
                 number.spell(&mut |part| keys.extend_from_slice(part));
                 true

@@ -37,10 +37,10 @@ impl RouteTable {
         let Deliveries { list, listed, mark, undecided, aside, waiting, waited, placing, memory, verdict } = out;
         memory.buffers.inquiry.take_in(&self.lookups, &self.fields, answers);
         let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided, aside, waiting, placing };
-        let said = self.with_facts(event, answers, memory, |facts, mut work| {
+        let said = self.with_facts(event, answers, memory, |facts, work| {
             let evaluation = self.evaluation(facts);
             for Waiting { candidate, .. } in waited {
-                self.decide(*candidate, &evaluation, work.again(), &mut sink);
+                self.decide(*candidate, &evaluation, work, &mut sink);
             }
             let slot = self.slot_of(facts).unwrap_or(0);
             sink.conclude(slot, facts, work)

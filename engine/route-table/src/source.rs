@@ -248,7 +248,7 @@ fn open_envelope<'p>(opener: Opener<'_>, reading: &mut Reading, payload: &'p [u8
     let Some(plan) = opener.envelope.plan else { return Content::NOTHING };
     reading.read(opener.fields, plan, Content::json(payload));
     match first(reading, opener.fields, opener.envelope.data) {
-        Some(data) if data.kind == Kind::Object => Content::json(data.of(payload)),
+        Some(data) if data.kind() == Kind::Object => Content::json(data.of(payload)),
         _ => Content::NOTHING,
     }
 }
@@ -263,7 +263,7 @@ impl Rewritten {
         self.texts.clear();
         for (_, number) in &opener.envelope.attributes {
             if let Some(found) = first(reading, opener.fields, *number)
-                && found.kind == (Kind::Text { escaped: true })
+                && found.kind() == (Kind::Text { escaped: true })
                 && json::unescape(found.of(payload), scratch).is_ok()
             {
                 let begin = self.texts.len();
@@ -313,7 +313,7 @@ impl Attributes<'_> {
         let named = envelope.attributes.iter().find(|(attribute, _)| attribute.of(texts) == name);
         let Some((_, number)) = named else { return Value::Missing };
         let Some(found) = first(self.reading, fields, *number) else { return Value::Missing };
-        match found.kind {
+        match found.kind() {
             Kind::Text { escaped: false } | Kind::Number => Value::Bytes(found.of(self.payload)),
             Kind::Text { escaped: true } => self.rewritten.get(*number).map_or(Value::Missing, Value::Bytes),
             Kind::True => Value::Bytes(b"true"),

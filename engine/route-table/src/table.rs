@@ -277,7 +277,12 @@ const PREFETCH_FROM_BYTES: usize = 1 << 20;
 impl RouteTable {
     /// Whether [`RouteTable::prefetch`] pays for this table: a small one is in the cache anyway.
     pub fn wants_prefetch(&self) -> bool {
-        self.types.memory_bytes() > PREFETCH_FROM_BYTES || self.fields.plans() > 0
+        self.is_index_large() || self.fields.plans() > 0
+    }
+
+    #[inline]
+    fn is_index_large(&self) -> bool {
+        self.types.memory_bytes() > PREFETCH_FROM_BYTES
     }
 
     /// Starts to load what [`RouteTable::route`] will read for `event`. Called for some events ahead, it lets their waits for memory
@@ -286,6 +291,9 @@ impl RouteTable {
     pub fn prefetch<E: Event + ?Sized>(&self, event: &E) {
         if self.fields.plans() > 0 {
             json::prefetch(event.payload().unwrap_or_default());
+        }
+        if !self.is_index_large() {
+            return;
         }
         let Some(rule) = self.source_rule(event.topic()) else { return };
         let Some(event_type) = rule.event_type.of(&self.texts, event).bytes() else { return };
@@ -312,8 +320,8 @@ impl RouteTable {
         out.begin(self);
         let Deliveries { list, listed, mark, undecided, aside, waiting, placing, memory, verdict, .. } = out;
         let mut sink = Delivering { table: self, list, listed, mark: *mark, undecided, aside, waiting, placing };
-        let said = self.with_facts(event, &NO_ANSWERS, memory, |facts, mut work| {
-            let slot = self.ask_slots(facts, work.again(), &mut sink);
+        let said = self.with_facts(event, &NO_ANSWERS, memory, |facts, work| {
+            let slot = self.ask_slots(facts, work, &mut sink);
             sink.conclude(slot, facts, work)
         });
         *verdict = match said {
@@ -335,7 +343,7 @@ impl RouteTable {
         if let Some(row) = self.slots.get(slot as usize).filter(|row| row.alike.is_some()) {
             self.move_routes(routes.iter_mut().chain(undecided.iter_mut()).chain(waiting.iter_mut()), row);
         }
-        for list in [routes, undecided, waiting] {
+        for list in [routes, undecided, waiting].into_iter().filter(|list| list.len() > 1) {
             list.sort_unstable();
             list.dedup();
         }
@@ -371,7 +379,7 @@ impl RouteTable {
         event: &E,
         answers: &Answers,
         memory: &mut Memory,
-        then: impl FnOnce(&Facts<'_>, Work<'_>) -> R,
+        then: impl FnOnce(&Facts<'_>, &mut Work<'_>) -> R,
     ) -> Result<Option<R>, Unreadable> {
         let Some(rule) = self.source_rule(event.topic()) else { return Ok(None) };
         if !rule.is_plain() {
@@ -380,8 +388,8 @@ impl RouteTable {
         let event_type = type_of(rule.event_type.of(&self.texts, event))?;
         let payload = Content::json(event.payload().unwrap_or_default());
         let facts = Facts { event, event_type, payload, tenant: TenantOf::Origin(rule.tenant), answers };
-        let (_, work) = memory.all();
-        Ok(Some(then(&facts, work)))
+        let (_, mut work) = memory.all();
+        Ok(Some(then(&facts, &mut work)))
     }
 
     /// The same of an event that must be opened first.
@@ -392,15 +400,15 @@ impl RouteTable {
         rule: &SourceRule,
         answers: &Answers,
         memory: &mut Memory,
-        then: impl FnOnce(&Facts<'_>, Work<'_>) -> R,
+        then: impl FnOnce(&Facts<'_>, &mut Work<'_>) -> R,
     ) -> Result<R, Unreadable> {
         let RouteTable { fields, texts, envelope, schema, .. } = self;
-        let (opening, work) = memory.all();
+        let (opening, mut work) = memory.all();
         let opened = opening.open(Opener { fields, texts, envelope, schema }, rule, event)?;
         let event_type = type_of(opened.event_type(texts, rule.event_type))?;
         let tenant = opened.tenant().map_or(TenantOf::Origin(rule.tenant), TenantOf::Found);
         let facts = Facts { event: &opened, event_type, payload: opened.payload, tenant, answers };
-        Ok(then(&facts, work))
+        Ok(then(&facts, &mut work))
     }
 
     #[inline]
@@ -410,9 +418,9 @@ impl RouteTable {
     }
 
     #[inline]
-    fn ask_slots(&self, facts: &Facts<'_>, mut work: Work<'_>, out: &mut dyn Sink) -> u32 {
+    fn ask_slots(&self, facts: &Facts<'_>, work: &mut Work<'_>, out: &mut dyn Sink) -> u32 {
         let evaluation = self.evaluation(facts);
-        self.route_in_slot(0, &evaluation, work.again(), out);
+        self.route_in_slot(0, &evaluation, work, out);
         let slot = self.slot_of(facts);
         if let Some(slot) = slot {
             self.route_in_slot(slot, &evaluation, work, out);
@@ -436,14 +444,14 @@ impl RouteTable {
     }
 
     #[inline]
-    fn route_in_slot(&self, slot: u32, evaluation: &Evaluation<'_>, mut work: Work<'_>, out: &mut dyn Sink) {
+    fn route_in_slot(&self, slot: u32, evaluation: &Evaluation<'_>, work: &mut Work<'_>, out: &mut dyn Sink) {
         let Some(row) = self.slots.get(slot as usize) else { return };
         let event_type = evaluation.facts.event_type;
         let slot = row.alike.unwrap_or(slot);
         if row.has_exact
             && let Some(found) = self.types.get(space(slot, KeyKind::Exact), event_type)
         {
-            self.consider(found, evaluation, work.again(), out);
+            self.consider(found, evaluation, work, out);
         }
         let lengths = self.prefix_lengths.get(range(row.first_prefix_length, row.prefix_lengths)).unwrap_or_default();
         for prefix in lengths {
@@ -451,7 +459,7 @@ impl RouteTable {
             if start.last() == Some(&prefix.last)
                 && let Some(found) = self.types.get(space(slot, KeyKind::Prefix), start)
             {
-                self.consider(found, evaluation, work.again(), out);
+                self.consider(found, evaluation, work, out);
             }
         }
         if let Some(any) = row.any {
@@ -461,11 +469,17 @@ impl RouteTable {
 
     /// Decides what a key of the index leads to.
     #[inline]
-    pub(crate) fn consider(&self, found: Payload, evaluation: &Evaluation<'_>, mut work: Work<'_>, out: &mut dyn Sink) {
+    pub(crate) fn consider(
+        &self,
+        found: Payload,
+        evaluation: &Evaluation<'_>,
+        work: &mut Work<'_>,
+        out: &mut dyn Sink,
+    ) {
         match Candidate::lead_of(found) {
             Lead::Many(run) => {
                 for candidate in self.candidates.get(run).unwrap_or_default() {
-                    self.decide(*candidate, evaluation, work.again(), out);
+                    self.decide(*candidate, evaluation, work, out);
                 }
             }
             Lead::Group(group) => self.decide_group(group, evaluation, work, out),
@@ -474,7 +488,13 @@ impl RouteTable {
     }
 
     #[inline]
-    pub(crate) fn decide(&self, candidate: Candidate, evaluation: &Evaluation<'_>, work: Work<'_>, out: &mut dyn Sink) {
+    pub(crate) fn decide(
+        &self,
+        candidate: Candidate,
+        evaluation: &Evaluation<'_>,
+        work: &mut Work<'_>,
+        out: &mut dyn Sink,
+    ) {
         let truth = match candidate.condition {
             ConditionIndex::ALWAYS => Truth::True,
             ConditionIndex(root) => evaluation.condition(root, work.readers, work.buffers),
@@ -693,7 +713,7 @@ impl Delivering<'_> {
 
     /// Decides what is left when all routes were asked, and says what becomes of the event. `slot` is that of its tenant.
     #[inline]
-    pub(crate) fn conclude(&mut self, slot: u32, facts: &Facts<'_>, work: Work<'_>) -> Verdict {
+    pub(crate) fn conclude(&mut self, slot: u32, facts: &Facts<'_>, work: &mut Work<'_>) -> Verdict {
         if !self.waiting.is_empty() && self.is_still_waiting(&mut work.buffers.inquiry) {
             return Verdict::Waiting;
         }

@@ -125,7 +125,7 @@ impl Delivering<'_> {
 
     /// Finds the topics of the templates that were named.
     #[inline(never)]
-    pub(crate) fn place(&mut self, facts: &Facts<'_>, slot: u32, work: Work<'_>) {
+    pub(crate) fn place(&mut self, facts: &Facts<'_>, slot: u32, work: &mut Work<'_>) {
         let RouteTable { templates, .. } = self.table;
         let evaluation = self.table.evaluation(facts);
         let mut placer = Placer::new(self.table, &evaluation, slot, work);
@@ -160,7 +160,12 @@ pub(crate) struct Placer<'p> {
 }
 
 impl<'p> Placer<'p> {
-    pub(crate) fn new(table: &'p RouteTable, evaluation: &'p Evaluation<'p>, slot: u32, work: Work<'p>) -> Self {
+    pub(crate) fn new(
+        table: &'p RouteTable,
+        evaluation: &'p Evaluation<'p>,
+        slot: u32,
+        work: &'p mut Work<'_>,
+    ) -> Self {
         Placer { table, evaluation, slot, reader: work.readers.first_mut(), buffers: work.buffers, is_read: false }
     }
 

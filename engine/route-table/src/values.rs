@@ -93,28 +93,32 @@ impl Values {
         self.slot(field).map(|slot| slot.first)
     }
 
-    /// Hands on [`Values::all`] in one loop.
     #[inline(always)]
-    pub(crate) fn each(&self, field: u32, mut each: impl FnMut(Found)) {
-        let Some(slot) = self.slot(field) else { return };
-        let (mut found, mut next) = (slot.first, slot.second);
-        loop {
-            each(found);
-            match self.more.get(next as usize) {
-                Some(more) => (found, next) = *more,
-                None => return,
-            }
-        }
-    }
-
-    pub(crate) fn all(&self, field: u32) -> impl Iterator<Item = Found> {
+    pub(crate) fn all(&self, field: u32) -> All<'_> {
         let slot = self.slot(field);
-        let mut next = slot.map_or(NONE, |slot| slot.second);
-        let rest = std::iter::from_fn(move || {
-            let (found, after) = *self.more.get(next as usize)?;
-            next = after;
-            Some(found)
-        });
-        slot.map(|slot| slot.first).into_iter().chain(rest)
+        let (now, next) = slot.map_or((None, NONE), |slot| (Some(slot.first), slot.second));
+        All { more: &self.more, now, next }
+    }
+}
+
+/// The values of one field, in the order of the payload.
+#[derive(Clone, Debug)]
+pub(crate) struct All<'v> {
+    more: &'v [(Found, u32)],
+    now: Option<Found>,
+    next: u32,
+}
+
+impl Iterator for All<'_> {
+    type Item = Found;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Found> {
+        let now = self.now?;
+        (self.now, self.next) = match self.more.get(self.next as usize) {
+            Some((found, next)) => (Some(*found), *next),
+            None => (None, NONE),
+        };
+        Some(now)
     }
 }

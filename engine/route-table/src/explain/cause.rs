@@ -34,7 +34,7 @@ impl<'a> Causes<'a> {
     }
 
     /// What decides the condition whose root is the node `root`.
-    pub(super) fn of(mut self, root: u32, work: Work<'_>) -> Option<Cause> {
+    pub(super) fn of(mut self, root: u32, work: &mut Work<'_>) -> Option<Cause> {
         let Work { readers, buffers, .. } = work;
         let evaluation = self.evaluation;
         evaluation.within_payload(root, readers, |at, scope, inner| self.cause(at, scope, inner, buffers)).flatten()
@@ -263,7 +263,7 @@ impl<'a> Causes<'a> {
                 let Some(home) = scope.outwards(outwards) else { return };
                 match (field, home.element) {
                     (FieldIndex::ITSELF, None) => {}
-                    (FieldIndex::ITSELF, Some((element, bytes))) if through_arrays && element.kind == Kind::Array => {
+                    (FieldIndex::ITSELF, Some((element, bytes))) if through_arrays && element.kind() == Kind::Array => {
                         flatten(element.of(bytes), 0, &mut |value, bytes| each(value, bytes));
                     }
                     (FieldIndex::ITSELF, Some((element, bytes))) => each(element, bytes),

@@ -283,7 +283,7 @@ impl RouteTable {
         told.collect()
     }
 
-    fn explain_routes(&self, facts: &Facts<'_>, slot: Option<u32>, mut work: Work<'_>) -> Vec<RouteExplanation> {
+    fn explain_routes(&self, facts: &Facts<'_>, slot: Option<u32>, work: &mut Work<'_>) -> Vec<RouteExplanation> {
         let evaluation = self.evaluation(facts);
         let slots: Vec<u32> = std::iter::once(0).chain(slot).collect();
         let explain = |Filed { route, slot, types }: Filed| {
@@ -293,7 +293,7 @@ impl RouteTable {
                 _ if !types.has(facts.event_type) => Outcome::OtherType(types),
                 ConditionIndex::ALWAYS => Outcome::Matched,
                 ConditionIndex(root) => {
-                    let cause = Causes::new(self, &evaluation, row.written).of(root, work.again())?;
+                    let cause = Causes::new(self, &evaluation, row.written).of(root, work)?;
                     match cause.truth {
                         Truth::True => Outcome::Matched,
                         Truth::False => Outcome::NoMatch(cause),

@@ -146,7 +146,7 @@ impl Actual {
                 let bytes = found.of(bytes);
                 shown_bytes(json::whole(bytes).unwrap_or(bytes))
             };
-            actual.values.push(match (found.kind, datum(fields, bytes, &found, &mut unescaped)) {
+            actual.values.push(match (found.kind(), datum(fields, bytes, &found, &mut unescaped)) {
                 (Kind::Number | Kind::Object | Kind::Array, Some(datum)) => {
                     ActualValue { text: as_written(), ..sought.value(quotes, &datum) }
                 }

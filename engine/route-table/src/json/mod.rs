@@ -35,7 +35,7 @@ pub use validate::{Malformed, validate};
 pub use value::{Found, Kind};
 
 use crate::prefetch::prefetch as prefetch_line;
-use crate::values::Values;
+use crate::values::{All, Values};
 use kernel::{BLOCK, Job, Kernel, Level};
 use memo::{Memo, Recalled};
 use walk::{Ground, walk};
@@ -99,10 +99,10 @@ impl Reader {
         self.values.all(field)
     }
 
-    /// Hands on [`Reader::values`].
+    /// [`Reader::values`], by a name that can be kept.
     #[inline(always)]
-    pub(crate) fn each_value(&self, field: u32, each: impl FnMut(Found)) {
-        self.values.each(field, each);
+    pub(crate) fn all_values(&self, field: u32) -> All<'_> {
+        self.values.all(field)
     }
 
     /// The first value of a field of the plan.

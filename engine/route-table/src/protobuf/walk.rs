@@ -285,7 +285,7 @@ impl<'w> Walk<'w> {
         if cursor.broken_at().is_some() {
             return None;
         }
-        Some(match key.kind {
+        Some(match key.kind() {
             Kind::Text { .. } => KeyBytes::Text(key.of(self.bytes)),
             Kind::True => KeyBytes::Bits(1),
             Kind::False => KeyBytes::Bits(0),
@@ -415,7 +415,7 @@ impl<'w> Walk<'w> {
 
     /// A value, of whose pieces one is made if there are several.
     fn put_together(&mut self, state: State) -> Found {
-        let Kind::Typed(Typed::Message(id)) = state.found.kind else { return state.found };
+        let Kind::Typed(Typed::Message(id)) = state.found.kind() else { return state.found };
         if state.first == state.last {
             return state.found;
         }

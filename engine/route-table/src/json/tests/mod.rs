@@ -201,13 +201,13 @@ fn assert_is(found: Found, payload: &[u8], tree: &Tree) {
                 "false" => Kind::False,
                 _ => Kind::Number,
             };
-            assert_eq!(found.kind, kind);
+            assert_eq!(found.kind(), kind);
         }
         Tree::Text(text) => {
             let mut meaning = Vec::new();
             unescape(bytes, &mut meaning).unwrap();
             assert_eq!(meaning, text.as_bytes());
-            assert_eq!(found.kind, Kind::Text { escaped: bytes.contains(&b'\\') });
+            assert_eq!(found.kind(), Kind::Text { escaped: bytes.contains(&b'\\') });
         }
         Tree::Array(_) | Tree::Object(_) => {
             let mut stream =
@@ -216,7 +216,7 @@ fn assert_is(found: Found, payload: &[u8], tree: &Tree) {
             assert_eq!(whole(bytes).unwrap(), written.get().as_bytes());
             let value: serde_json::Value = serde_json::from_str(written.get()).unwrap();
             assert_eq!(value, serde_json::from_slice::<serde_json::Value>(&plain).unwrap());
-            assert_eq!(found.kind, if value.is_array() { Kind::Array } else { Kind::Object });
+            assert_eq!(found.kind(), if value.is_array() { Kind::Array } else { Kind::Object });
         }
     }
 }

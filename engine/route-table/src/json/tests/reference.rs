@@ -188,7 +188,7 @@ impl Reference<'_> {
     /// The name that the bytes before a colon mean.
     fn name(&self, start: usize, end: usize) -> Option<String> {
         let found = plain(self.bytes, start, end)?;
-        let Kind::Text { .. } = found.kind else { return None };
+        let Kind::Text { .. } = found.kind() else { return None };
         let mut name = Vec::new();
         unescape(found.of(self.bytes), &mut name).ok()?;
         // Texts are not checked: bytes that are no UTF-8 are no name.
