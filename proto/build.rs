@@ -6,11 +6,12 @@
 use prost::Message as _;
 use std::path::PathBuf;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "veltrix/v1/route_map.proto",
     "veltrix/v1/options.proto",
     "veltrix/v1/control_plane.proto",
     "veltrix/v1/route_updates.proto",
+    "veltrix/v1/lookup.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     pub(crate) dead_letters: IntCounterVec,
     pub(crate) lookups: IntCounterVec,
     pub(crate) lookup_seconds: HistogramVec,
+    pub(crate) lookup_circuit_open: IntGaugeVec,
     pub(crate) events_in_flight: IntGaugeVec,
     pub(crate) partitions: IntGaugeVec,
     pub(crate) lag: IntGaugeVec,
@@ -80,6 +81,11 @@ impl Metrics {
                 "lookup_seconds",
                 "Time that a call took whose answer was not in memory",
                 buckets.clone(),
+                "lookup",
+            )?,
+            lookup_circuit_open: make.gauges(
+                "lookup_circuit_open",
+                "1 while the service of a lookup is taken for down, so that the lookup fails without a call",
                 "lookup",
             )?,
             events_in_flight: make.gauges(

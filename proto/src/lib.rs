@@ -1,7 +1,8 @@
 //! The messages and services of Veltrix, generated from `proto/veltrix/v1/*.proto`, and nothing else.
 //!
 //! Start at `route_map.proto`: a [`v1::RouteMap`] is what people write. `control_plane.proto` is for operators,
-//! `route_updates.proto` is what control plane and engines say to each other, and `options.proto` lets schemas carry routes.
+//! `route_updates.proto` is what control plane and engines say to each other, `options.proto` lets schemas carry routes, and
+//! `lookup.proto` is what a backend implements to tell engines what events don't carry.
 
 /// Package `veltrix.v1`. The comments are those of the .proto files.
 pub mod v1 {

@@ -181,7 +181,7 @@ fn did_you_mean(near: &Option<String>) -> String {
     near.as_ref().map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
-/// What can be wrong with the URL of a lookup.
+/// What can be wrong with the URL or endpoint of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum BadUrl {
@@ -197,6 +197,8 @@ pub enum BadUrl {
     Host,
     #[error("`{{key}}` must stand in its path or query, once, and no other braces")]
     Key,
+    #[error("an endpoint is a scheme, a host and a port; leave out what stands behind them")]
+    Path,
 }
 
 /// How bytes can fail to be protobuf.

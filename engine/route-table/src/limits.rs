@@ -74,7 +74,7 @@ limits! {
     PAYLOAD_DEPTH = "payload_depth", 1_024, "nesting of a JSON payload that is validated as a whole";
     PLACEHOLDERS = "placeholders", 4, "placeholders of one topic";
     LITERAL_BYTES = "literal_bytes", 4_096, "bytes of a value that a predicate compares with";
-    LOOKUP_SOURCE_BYTES = "lookup_source_bytes", 2_048, "bytes of the URL or path that a lookup's answers come from";
+    LOOKUP_SOURCE_BYTES = "lookup_source_bytes", 2_048, "bytes of the URL, endpoint or path that a lookup's answers come from";
     LOOKUP_TIMEOUT_MS = "lookup_timeout_ms", 10_000, "milliseconds that an event waits for a call";
     LOOKUP_CACHE_ENTRIES = "lookup_cache_entries", 1_000_000, "answers that one lookup remembers";
     LOOKUP_CACHE_MS = "lookup_cache_ms", 24 * 60 * 60 * 1_000, "milliseconds for which an answer is remembered";
@@ -83,7 +83,8 @@ limits! {
     LOOKUP_TABLE_ENTRIES = "lookup_table_entries", 4_000_000, "entries of one reference table";
     LOOKUP_TABLE_BYTES = "lookup_table_bytes", 1 << 30, "bytes of memory that one reference table takes";
     LOOKUP_CACHE_BYTES = "lookup_cache_bytes", 256 << 20, "bytes of memory that the answers take which one lookup remembers";
-    LOOKUP_CALLS = "lookup_calls", 1_024, "calls of one lookup that an engine has under way";
+    LOOKUP_CALLS = "lookup_calls", 1_024, "keys of one lookup that an engine has calls under way for";
+    LOOKUP_KEYS_PER_CALL = "lookup_keys_per_call", 128, "keys of one gRPC call";
 }
 
 /// What one map uses of the limits that are counted over a whole map.

@@ -57,6 +57,13 @@ pub enum LookupSource<'t> {
         /// How long an event waits for it.
         timeout: Duration,
     },
+    /// A gRPC call.
+    Grpc {
+        /// Scheme, host and port.
+        endpoint: &'t str,
+        /// How long an event waits for it.
+        timeout: Duration,
+    },
 }
 
 /// How answers are remembered.
@@ -183,6 +190,7 @@ pub(crate) enum SourceRow {
     Topic(Text),
     File(Text),
     Http { before: Text, after: Text, timeout_ms: u32 },
+    Grpc { endpoint: Text, timeout_ms: u32 },
 }
 
 impl Lookups {
@@ -217,6 +225,9 @@ impl LookupRow {
                 after: after.of(texts),
                 timeout: Duration::from_millis(timeout_ms.into()),
             },
+            SourceRow::Grpc { endpoint, timeout_ms } => {
+                LookupSource::Grpc { endpoint: endpoint.of(texts), timeout: Duration::from_millis(timeout_ms.into()) }
+            }
         };
         Lookup { id: self.id.of(texts), source, cache: self.cache }
     }

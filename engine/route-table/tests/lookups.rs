@@ -60,6 +60,7 @@ fn table_of(routes: &str) -> RouteTable {
            lookups {{ id: "player" key {{ part: RECORD_PART_KEY }} table {{ kafka {{ topic: "players" }} }} }}
            lookups {{ id: "shard" key {{ field {{ names: "shard" }} }}
                       http {{ url: "https://shards/of/{{key}}?v=2" timeout_ms: 50 }} cache {{ entries: 9 ttl_ms: 5 }} }}
+           lookups {{ id: "team" key {{ header: "team" }} grpc {{ endpoint: "http://teams:9000" timeout_ms: 50 }} }}
            {routes}"#
     )))
     .unwrap()
@@ -351,6 +352,7 @@ fn a_table_says_where_answers_come_from() {
             source: LookupSource::Http { before: "https://shards/of/", after: "?v=2", timeout },
             cache: Some(cache),
         },
+        Lookup { id: "team", source: LookupSource::Grpc { endpoint: "http://teams:9000", timeout }, cache: None },
     ];
     assert_eq!(lookups, expected);
 }

@@ -291,6 +291,7 @@ fn each_mistake_of_a_lookup_is_refused_by_name() {
     let key = "key { part: RECORD_PART_KEY }";
     let table = "table { file: 'players.jsonl' }";
     let http = |url: &str| format!("{key} http {{ url: '{url}' timeout_ms: 100 }}");
+    let grpc = |endpoint: &str| format!("{key} grpc {{ endpoint: '{endpoint}' timeout_ms: 100 }}");
     let cached = |cache: &str| format!("{} cache {{ {cache} }}", http("http://h/{key}"));
     let cases = [
         (format!("id: '' {key} {table}"), "id: must be set"),
@@ -322,6 +323,16 @@ fn each_mistake_of_a_lookup_is_refused_by_name() {
         (http("http://h/"), "http.url: `http://h/` can't be called: `{key}` must stand in its path or query, once"),
         (http("http://h/{key}/{key}"), "http.url: `http://h/{key}/{key}` can't be called: `{key}` must stand"),
         (http("http://h/{id}/{key}"), "http.url: `http://h/{id}/{key}` can't be called: `{key}` must stand"),
+        (format!("{key} grpc {{ endpoint: 'http://h:1' }}"), "grpc.timeout_ms: must be set"),
+        (format!("{key} grpc {{ timeout_ms: 1 }}"), "grpc.endpoint: must be set"),
+        (grpc(""), "grpc.endpoint: must be set"),
+        (grpc("h:9000"), "grpc.endpoint: `h:9000` can't be called: it must begin with `http://` or `https://`"),
+        (grpc("http://"), "grpc.endpoint: `http://` can't be called: it names no host"),
+        (grpc("http://h:99999"), "grpc.endpoint: `http://h:99999` can't be called: it names no host, or no port"),
+        (grpc("https://u:p@h"), "grpc.endpoint: `https://u:p@h` can't be called: a map is no place for secrets"),
+        (grpc("http://h:1/players"), "grpc.endpoint: `http://h:1/players` can't be called: an endpoint is a scheme"),
+        (grpc("http://h?a"), "grpc.endpoint: `http://h?a` can't be called: an endpoint is a scheme, a host and a port"),
+        (grpc("http://{key}"), "grpc.endpoint: `http://{key}` can't be called: it names no host"),
         (cached("ttl_ms: 1"), "cache.entries: must be set"),
         (cached("entries: 1"), "cache: ttl_ms and negative_ttl_ms are both 0"),
     ];
@@ -337,6 +348,10 @@ fn each_mistake_of_a_lookup_is_refused_by_name() {
     {
         let found = reasons(&with(&format!("lookups {{ id: 'x' {} }}", http(url))));
         assert_eq!(found, Vec::<String>::new(), "{url}");
+    }
+    for endpoint in ["http://h", "https://h.example:8443/", "http://[::1]:80"] {
+        let found = reasons(&with(&format!("lookups {{ id: 'x' {} }}", grpc(endpoint))));
+        assert_eq!(found, Vec::<String>::new(), "{endpoint}");
     }
 }
 
@@ -428,6 +443,11 @@ fn a_map_beyond_a_limit_is_refused_by_the_limits_name() {
         ),
         (&limits::LOOKUP_SOURCE_BYTES, lookup("l", &format!("table {{ file: '{}' }}", "f".repeat(2_049)))),
         (&limits::LOOKUP_TIMEOUT_MS, lookup("l", "http { url: 'http://h/{key}' timeout_ms: 10001 }")),
+        (&limits::LOOKUP_TIMEOUT_MS, lookup("l", "grpc { endpoint: 'http://h' timeout_ms: 10001 }")),
+        (
+            &limits::LOOKUP_SOURCE_BYTES,
+            lookup("l", &format!("grpc {{ endpoint: 'http://{}' timeout_ms: 1 }}", "h".repeat(2_048))),
+        ),
         (&limits::LOOKUP_CACHE_ENTRIES, cached("entries: 1000001 ttl_ms: 1")),
         (&limits::LOOKUP_CACHE_MS, cached("entries: 1 ttl_ms: 86400001")),
         (&limits::LOOKUP_CACHE_MS, cached("entries: 1 negative_ttl_ms: 86400001")),

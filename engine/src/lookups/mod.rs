@@ -7,8 +7,12 @@
 //! A reference table is read and followed by a thread of its own, from the first map that declares it to the last one; calls are
 //! made by one thread for all lookups.
 
+mod calls;
+mod circuit;
 mod file;
+mod grpc;
 mod http;
+mod network;
 mod remembered;
 mod table;
 mod topic;
@@ -16,9 +20,12 @@ mod topic;
 use crate::kafka::KafkaSettings;
 use crate::metrics::Metrics;
 use crate::stop::Stop;
+use calls::Transport;
+pub(crate) use calls::{Answer, Bell, Call, Caller};
 use file::FileTable;
-pub(crate) use http::{Answer, Bell, Call, Caller};
-use http::{Calls, Target};
+use grpc::Grpc;
+use http::Http;
+use network::Network;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,18 +71,27 @@ pub(crate) enum Access {
 enum Declared {
     File(String),
     Topic(String),
-    Http { before: String, after: String, timeout: Duration, cache: Option<LookupCache> },
+    Call { to: Target, timeout: Duration, cache: Option<LookupCache> },
+}
+
+/// Whom calls go to.
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    Http { before: String, after: String },
+    Grpc { endpoint: String },
 }
 
 impl Declared {
     fn of(lookup: &Lookup<'_>) -> Declared {
-        match lookup.source {
-            LookupSource::File(path) => Declared::File(path.to_owned()),
-            LookupSource::Topic(topic) => Declared::Topic(topic.to_owned()),
+        let (to, timeout) = match lookup.source {
+            LookupSource::File(path) => return Declared::File(path.to_owned()),
+            LookupSource::Topic(topic) => return Declared::Topic(topic.to_owned()),
             LookupSource::Http { before, after, timeout } => {
-                Declared::Http { before: before.to_owned(), after: after.to_owned(), timeout, cache: lookup.cache }
+                (Target::Http { before: before.to_owned(), after: after.to_owned() }, timeout)
             }
-        }
+            LookupSource::Grpc { endpoint, timeout } => (Target::Grpc { endpoint: endpoint.to_owned() }, timeout),
+        };
+        Declared::Call { to, timeout, cache: lookup.cache }
     }
 }
 
@@ -144,14 +160,14 @@ pub(crate) struct Preparer {
     kafka: KafkaSettings,
     metrics: Metrics,
     /// Started when the first map asks for calls.
-    calls: Option<Arc<Calls>>,
+    network: Option<Arc<Network>>,
     /// Those that were prepared last: what takes too long to be read is there when the same map is tried again.
     last: Sources,
 }
 
 impl Preparer {
     pub(crate) fn new(kafka: KafkaSettings, metrics: Metrics) -> Preparer {
-        Preparer { kafka, metrics, calls: None, last: Sources::default() }
+        Preparer { kafka, metrics, network: None, last: Sources::default() }
     }
 
     /// Readies the sources of all lookups of `table`, by `deadline`. Those that `in_force` has already are taken over. Events that need
@@ -193,26 +209,36 @@ impl Preparer {
                     TopicTable::new(id, topic, kafka, table).follow(stop)
                 }))
             }
-            Declared::Http { before, after, timeout, cache } => match self.calls() {
-                Ok(calls) => {
-                    let target = Target { before, after, timeout: *timeout };
-                    let seconds = self.metrics.lookup_seconds.with_label_values(&[lookup.id]);
-                    Place::Call(Arc::new(Caller::new(lookup.id, &target, cache.as_ref(), calls, seconds)))
-                }
-                Err(error) => Place::Memory(Following::begin(move |table, _| {
-                    table.publish(Edition::Unusable(format!("no calls can be made: {error}")));
-                })),
+            Declared::Call { to, timeout, cache } => match self.caller(&id, to, *timeout, cache.as_ref()) {
+                Ok(caller) => Place::Call(Arc::new(caller)),
+                Err(why) => Place::Memory(Following::begin(move |table, _| table.publish(Edition::Unusable(why)))),
             },
         };
         Arc::new(Source { id, declared, place })
     }
 
-    fn calls(&mut self) -> io::Result<Arc<Calls>> {
-        let calls = match &self.calls {
-            Some(calls) => Arc::clone(calls),
-            None => Arc::new(Calls::start()?),
+    fn caller(
+        &mut self,
+        id: &str,
+        to: &Target,
+        timeout: Duration,
+        cache: Option<&LookupCache>,
+    ) -> Result<Caller, String> {
+        let network = self.network().map_err(|error| format!("no calls can be made: {error}"))?;
+        let transport = match to {
+            Target::Http { before, after } => Transport::Http(Http::new(before, after, Arc::clone(&network))),
+            Target::Grpc { endpoint } => {
+                let peer = network.peer(endpoint).map_err(|error| format!("`{endpoint}` can't be called: {error}"))?;
+                Transport::Grpc(Grpc::new(id, peer))
+            }
         };
-        self.calls = Some(Arc::clone(&calls));
-        Ok(calls)
+        Ok(Caller::new(id, transport, timeout, cache, network, &self.metrics))
+    }
+
+    fn network(&mut self) -> io::Result<Arc<Network>> {
+        if let Some(network) = &self.network {
+            return Ok(Arc::clone(network));
+        }
+        Ok(Arc::clone(self.network.insert(Arc::new(Network::start()?))))
     }
 }

@@ -224,6 +224,7 @@ impl Dispatch {
                 break;
             }
         }
+        self.looker.end_window();
     }
 
     /// How many records to dispatch together: while one waits for lookups, none is taken behind it.

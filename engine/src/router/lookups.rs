@@ -149,7 +149,7 @@ impl Looker {
         self.window.waits
     }
 
-    /// Begins a window.
+    /// Begins a window. Once all of its events were asked ahead for, it [ends](Looker::end_window).
     pub(super) fn begin_window(&mut self) {
         let is_again = std::mem::take(&mut self.window.is_again);
         for row in self.rows.iter_mut().filter(|_| !is_again) {
@@ -172,12 +172,19 @@ impl Looker {
         self.window.started < AHEAD_CALLS_MAX && self.window.ahead < AHEAD_EVENTS_MAX
     }
 
+    /// Sends what the events of the window ask for: all of it at once, so that a service that takes many keys gets them together.
+    pub(super) fn end_window(&mut self) {
+        self.send();
+    }
+
     /// Goes on with an event that needs lookups. False: it has to wait.
     #[cold]
     #[must_use]
     pub(super) fn answer<E: Event>(&mut self, table: &RouteTable, event: &E, deliveries: &mut Deliveries) -> bool {
         self.window.started = 0;
-        if self.look_up(table, event, deliveries) {
+        let is_answered = self.look_up(table, event, deliveries);
+        self.send();
+        if is_answered {
             for (at, outcome) in &self.tally {
                 self.rows[*at].counters[*outcome as usize].inc();
             }
@@ -210,6 +217,17 @@ impl Looker {
     /// Hands over what was counted.
     pub(super) fn flush_metrics(&self) {
         self.rows.iter().flat_map(|row| &row.counters).for_each(LocalIntCounter::flush);
+    }
+
+    /// Sends all calls that were begun.
+    fn send(&self) {
+        if self.window.started > 0 {
+            let callers = self.rows.iter().filter_map(|row| match &row.asked {
+                Asked::Memory(_) => None,
+                Asked::Calls(caller, _) => Some(caller),
+            });
+            callers.for_each(Caller::send);
+        }
     }
 
     /// Gives a table all answers that are there, and those that it asks for then. False: some are not there.

@@ -20,7 +20,7 @@ impl Decoder<'_> {
         self.each_field(lookup, |this, field| match field.number {
             1 => this.text("id", &mut id, field),
             2 => this.message("key", &mut key, field),
-            3 | 4 => {
+            3 | 4 | 6 => {
                 if source.replace(field).is_some() {
                     this.refuse_at("source", Fault::GivenTwice);
                 }
@@ -40,6 +40,7 @@ impl Decoder<'_> {
         let is_table = source.is_some_and(|source| source.number == 3);
         let source = match source {
             Some(source) if is_table => self.within("table", None, |this| this.reference_table(source)),
+            Some(source) if source.number == 6 => self.within("grpc", None, |this| this.grpc_call(source)),
             Some(source) => self.within("http", None, |this| this.http_call(source)),
             None => {
                 self.refuse_at("source", Fault::Missing);
@@ -158,6 +159,36 @@ impl Decoder<'_> {
         }
     }
 
+    fn grpc_call(&mut self, field: Field<'_>) -> Option<SourceRow> {
+        let call = match field.message() {
+            Ok(call) => call,
+            Err(fault) => return self.refused(Fault::Wire(fault)),
+        };
+        let (mut endpoint, mut timeout_ms) = (None, None);
+        self.each_field(call, |this, field| match field.number {
+            1 => {
+                this.once("endpoint", &mut endpoint, field);
+            }
+            2 => this.number("timeout_ms", &mut timeout_ms, field),
+            number => this.refuse(Fault::UnknownField { message: "GrpcCall", number }),
+        });
+        let timeout_ms = self.at_least_one("timeout_ms", timeout_ms, &limits::LOOKUP_TIMEOUT_MS);
+        let Some(endpoint) = endpoint else {
+            self.refuse_at("endpoint", Fault::Missing);
+            return None;
+        };
+        let endpoint = self.long_text("endpoint", endpoint)?;
+        let is_alone = behind_host(endpoint).and_then(|behind| match behind {
+            "" | "/" => Ok(()),
+            _ => Err(BadUrl::Path),
+        });
+        if let Err(why) = is_alone {
+            self.refuse_at("endpoint", Fault::InvalidUrl { url: endpoint.to_owned(), why });
+            return None;
+        }
+        Some(SourceRow::Grpc { endpoint: self.keep(endpoint), timeout_ms: timeout_ms? })
+    }
+
     fn lookup_cache(&mut self, cache: Reader<'_>) -> Option<LookupCache> {
         let (mut entries, mut ttl, mut negative_ttl) = (None, None, None);
         self.each_field(cache, |this, field| match field.number {
@@ -257,6 +288,16 @@ impl Decoder<'_> {
 
 /// What stands before and after the key in a URL that can be called.
 fn split_url(url: &str) -> Result<(&str, &str), BadUrl> {
+    behind_host(url)?;
+    let (before, after) = url.split_once(KEY).ok_or(BadUrl::Key)?;
+    if [before, after].iter().any(|part| part.contains(['{', '}'])) {
+        return Err(BadUrl::Key);
+    }
+    Ok((before, after))
+}
+
+/// What stands behind host and port in a URL that begins as one that can be called.
+fn behind_host(url: &str) -> Result<&str, BadUrl> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).ok_or(BadUrl::Scheme)?;
     if let Some(character) = url.chars().find(|c| !c.is_ascii_graphic() || "\"<>\\^`|".contains(*c)) {
         return Err(BadUrl::Character(character));
@@ -276,9 +317,5 @@ fn split_url(url: &str) -> Result<(&str, &str), BadUrl> {
     if !is_name || port.is_some_and(|port| port.parse::<u16>().is_err()) {
         return Err(BadUrl::Host);
     }
-    let (before, after) = url.split_once(KEY).ok_or(BadUrl::Key)?;
-    if [before, after].iter().any(|part| part.contains(['{', '}'])) {
-        return Err(BadUrl::Key);
-    }
-    Ok((before, after))
+    Ok(rest.get(host.len()..).unwrap_or_default())
 }

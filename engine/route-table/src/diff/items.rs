@@ -272,6 +272,7 @@ fn of_lookup(lookup: &Lookup) -> Item {
             None => "nowhere".to_owned(),
         },
         lookup::Source::Http(call) => format!("{} within {} ms", call.url, call.timeout_ms),
+        lookup::Source::Grpc(call) => format!("gRPC {} within {} ms", call.endpoint, call.timeout_ms),
     });
     let cache = lookup.cache.as_ref().map(|cache| {
         let LookupCache { entries, ttl_ms, negative_ttl_ms } = cache;
