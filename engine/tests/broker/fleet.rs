@@ -313,6 +313,11 @@ impl Fleet {
 
     /// The same, with further flags.
     pub(crate) fn start_engine_with(&self, number: usize, flags: &[&str]) -> EngineProcess {
+        self.start_engine_in(number, flags, &[])
+    }
+
+    /// The same, with variables of the environment.
+    pub(crate) fn start_engine_in(&self, number: usize, flags: &[&str], variables: &[(&str, &str)]) -> EngineProcess {
         let state = self.directory.path().join(format!("engine-{number}"));
         let log = self.directory.path().join(format!("engine-{number}.log"));
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -331,6 +336,7 @@ impl Fleet {
             .args(["--kafka-property", "consumer.session.timeout.ms=2000"])
             .args(["--kafka-property", "consumer.heartbeat.interval.ms=300"])
             .args(flags)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stderr(file)
             .spawn()

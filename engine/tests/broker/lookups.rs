@@ -23,14 +23,14 @@ use veltrix_proto::v1::{
 use veltrix_route_table::compile;
 
 /// What is known of a player: nothing of every third one.
-fn known_of(key: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn known_of(key: &[u8]) -> Option<Vec<u8>> {
     let number: u64 = std::str::from_utf8(key).ok()?.strip_prefix("player-")?.parse().ok()?;
     let region = ["eu", "us", "ap"].get(number as usize % 5).copied().unwrap_or("nowhere");
     (!number.is_multiple_of(3))
         .then(|| format!("{{\"region\": \"{region}\", \"level\": {}}}", number % 10).into_bytes())
 }
 
-fn of_player(id: &str, source: lookup::Source) -> Lookup {
+pub(crate) fn of_player(id: &str, source: lookup::Source) -> Lookup {
     let attribute = Some(lookup_key::Attribute::Part(RecordPart::Key.into()));
     Lookup { id: id.to_owned(), key: Some(LookupKey { attribute }), source: Some(source), cache: None }
 }
@@ -41,7 +41,7 @@ fn file(path: &Path) -> lookup::Source {
 }
 
 /// The fleet's map, with routes that depend on these lookups: one on each, and one on all of them.
-fn with_lookups(fleet: &Fleet, lookups: Vec<Lookup>) -> RouteMap {
+pub(crate) fn with_lookups(fleet: &Fleet, lookups: Vec<Lookup>) -> RouteMap {
     let mut map = fleet.map.clone();
     let each = |lookup: &Lookup| format!("lookup.{}.region == 'eu' || lookup.{}.level >= 8", lookup.id, lookup.id);
     let mut conditions: Vec<String> = lookups.iter().map(each).collect();
@@ -61,7 +61,7 @@ fn with_lookups(fleet: &Fleet, lookups: Vec<Lookup>) -> RouteMap {
 }
 
 /// A fleet that routes by such a map, and an audit that knows the answers.
-async fn fleet_with(broker: Broker, name: &str, partitions: u16, lookups: Vec<Lookup>) -> Arc<Fleet> {
+pub(crate) async fn fleet_with(broker: Broker, name: &str, partitions: u16, lookups: Vec<Lookup>) -> Arc<Fleet> {
     let mut fleet = Fleet::start(broker, name, partitions).await;
     let map = with_lookups(&fleet, lookups);
     fleet.versions = Arc::new(Versions::with_lookups(|_, key| known_of(key)));
@@ -71,7 +71,7 @@ async fn fleet_with(broker: Broker, name: &str, partitions: u16, lookups: Vec<Lo
     Arc::new(fleet)
 }
 
-async fn judge(fleet: &Arc<Fleet>, rate: u64, seconds: u64, engine: &EngineProcess) {
+pub(crate) async fn judge(fleet: &Arc<Fleet>, rate: u64, seconds: u64, engine: &EngineProcess) {
     let (storm, audit) = fleet.start_storm(rate, Duration::from_secs(seconds));
     let stormed = tokio::task::spawn_blocking(|| storm.join()).await.unwrap().unwrap();
     let waiting = Arc::clone(fleet);
@@ -104,13 +104,13 @@ async fn events_go_where_a_file_on_the_engines_disk_says() {
 }
 
 /// A service that knows players. It answers while its gate is open.
-struct Service {
+pub(crate) struct Service {
     asked: AtomicU64,
-    gate: watch::Sender<bool>,
+    pub(crate) gate: watch::Sender<bool>,
 }
 
 impl Service {
-    async fn start() -> (Arc<Service>, String) {
+    pub(crate) async fn start() -> (Arc<Service>, String) {
         let service = Arc::new(Service { asked: AtomicU64::new(0), gate: watch::Sender::new(true) });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/players/{{key}}", listener.local_addr().unwrap());
@@ -129,7 +129,7 @@ impl Service {
         }
     }
 
-    fn asked(&self) -> u64 {
+    pub(crate) fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
 
@@ -141,7 +141,7 @@ impl Service {
     }
 }
 
-fn http(url: &str, timeout_ms: u32) -> lookup::Source {
+pub(crate) fn http(url: &str, timeout_ms: u32) -> lookup::Source {
     lookup::Source::Http(HttpCall { url: url.to_owned(), timeout_ms })
 }
 

@@ -3,6 +3,7 @@
 mod dead_letters;
 mod delivery;
 mod fleet;
+mod lookup_services;
 mod lookups;
 mod positions;
 mod records;
