@@ -5,6 +5,7 @@
 
 use super::broker::{BrokerError, EmbeddedBroker, Tuning};
 use super::game::{Game, SOURCE_TOPIC};
+use super::players::{self, Players};
 use super::storm::{RunningStorm, Storm, StormError, StormSettings, StormStatus};
 use super::tables::FleetTables;
 use super::updates::{UpdateCounts, Versions, push_updates};
@@ -82,6 +83,8 @@ pub enum DevError {
     Audit(#[from] AuditError),
     #[error(transparent)]
     Reader(#[from] ReaderError),
+    #[error("can't write the demonstration's reference table to the temporary directory; TMPDIR can name another")]
+    Players(#[source] std::io::Error),
     #[error("the routes in the binary can't be used")]
     Routes(#[from] Refused),
     #[error("the routes in the binary can't be read")]
@@ -151,13 +154,16 @@ const QUIET: Duration = Duration::from_millis(700);
 /// A part can't be started or has failed. What the audit found is in the report, not here.
 pub async fn run(args: DevArgs, stop: CancellationToken) -> Result<DevReport, DevError> {
     let tuning = Tuning::for_rate(args.rate);
-    let base = RouteMap::decode(EMBEDDED_ROUTES)?;
+    let players = Players::write().map_err(DevError::Players)?;
+    let mut base = RouteMap::decode(EMBEDDED_ROUTES)?;
+    players.add_to(&mut base);
     let table = compile(&base)?;
     let mut topics: Vec<String> = table.destinations().map(|destination| destination.topic.to_owned()).collect();
     topics.push(DEAD_LETTER_TOPIC.to_owned());
     let broker = start_broker(&topics, &tuning)?;
     let end = CancellationToken::new();
-    let (address, control_plane) = start_control_plane(args.control_plane_listen, end.clone()).await?;
+    let (address, control_plane) =
+        start_control_plane(args.control_plane_listen, base.encode_to_vec().into(), end.clone()).await?;
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
     let engine = Engine::start(engine_config(&args, &broker, &tuning, endpoint.clone())?).await?;
     let (status, admin) = (engine.status(), engine.admin_address());
@@ -172,7 +178,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> Result<DevReport, De
     if let Some(admin) = admin {
         eprintln!("engine         http://{admin}  /healthz /readyz /metrics");
     }
-    let versions = Arc::new(Versions::new());
+    let versions = Arc::new(Versions::with_lookups(players::look_up));
     versions.add(1, Arc::new(table));
     let run = Run { args, tuning, broker: &broker, status: status.clone(), topics, versions, client, base };
     let report = run.storm(&stop).await?;
@@ -194,13 +200,14 @@ fn start_broker(destinations: &[String], tuning: &Tuning) -> Result<EmbeddedBrok
 
 async fn start_control_plane(
     address: SocketAddr,
+    route_map: Bytes,
     end: CancellationToken,
 ) -> Result<(SocketAddr, JoinHandle<Result<(), ServeError>>), DevError> {
     let refused = |source| DevError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     let config = veltrix_control_plane::Config {
-        initial_route_map: Some(Bytes::from_static(EMBEDDED_ROUTES)),
+        initial_route_map: Some(route_map),
         stop_timeout: Duration::from_secs(1),
         ..veltrix_control_plane::Config::default()
     };

@@ -11,7 +11,8 @@ use veltrix_route_table::{Event, Value};
 /// The topic that the example's map names as its source.
 pub const SOURCE_TOPIC: &str = "game-events";
 
-const PLAYERS: u64 = 10_000;
+/// How many there are: those from `player-000000` on.
+pub(super) const PLAYERS: u64 = 10_000;
 
 /// Types with how many of 1,000 events are of them.
 const TYPES: [(&str, u64); 9] = [

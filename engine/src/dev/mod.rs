@@ -3,6 +3,7 @@
 pub mod broker;
 mod command;
 pub mod game;
+mod players;
 pub mod storm;
 mod tables;
 pub mod updates;

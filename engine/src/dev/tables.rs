@@ -47,4 +47,8 @@ impl Tables for FleetTables {
     fn newest(&self) -> u64 {
         self.pushed.newest().max(self.status.numbers().route_map_version)
     }
+
+    fn look_up(&self, lookup: &str, key: &[u8]) -> Option<Vec<u8>> {
+        self.pushed.look_up(lookup, key)
+    }
 }

@@ -5,10 +5,12 @@
 //! librdkafka itself goes on with the old topic's offset in the new one if there are enough records
 //! (`rd_kafka_topic_metadata_update` has a FIXME about it).
 
+use super::ClientContext;
 use super::native::Consumer;
 use super::queue::{Queue, RawEvent, millis, slice, text};
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rd;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -46,18 +48,36 @@ pub struct TopicFacts {
 /// By name, for each topic that was asked for: what it is, or why that can't be said.
 pub type Answer = BTreeMap<String, Result<TopicFacts, RDKafkaErrorCode>>;
 
+/// A client that questions can be asked through.
+pub trait Asker: Send + Sync + 'static {
+    /// Of a client that is alive for as long as this is.
+    fn native(&self) -> *mut rd::rd_kafka_t;
+}
+
+impl Asker for Consumer {
+    fn native(&self) -> *mut rd::rd_kafka_t {
+        Consumer::native(self)
+    }
+}
+
+impl Asker for BaseConsumer<ClientContext> {
+    fn native(&self) -> *mut rd::rd_kafka_t {
+        self.client().native_ptr()
+    }
+}
+
 /// A question about topics that was sent and may be answered by now.
 pub struct Question {
     // Before the client: a queue must go before its client.
     answers: Queue,
-    _consumer: Arc<Consumer>,
+    _asker: Arc<dyn Asker>,
 }
 
 impl Question {
     /// Asks a broker, or the controller, what topics are. Does not block; gives up by itself after `patience`. Not every cluster has
     /// a controller that can be asked: the embedded broker has none.
     pub fn ask<'t>(
-        consumer: &Arc<Consumer>,
+        asker: &Arc<impl Asker>,
         topics: impl Iterator<Item = &'t str>,
         broker: Option<i32>,
         patience: Duration,
@@ -65,7 +85,7 @@ impl Question {
         let bad_name = |_| KafkaError::AdminOpCreation("a topic's name has a zero byte in it".to_owned());
         let names: Vec<CString> = topics.map(CString::new).collect::<Result<_, _>>().map_err(bad_name)?;
         let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
-        let native = consumer.native();
+        let native = asker.native();
         // SAFETY: the client is alive and is kept alive by the question; names and pointers outlive the calls, which copy them; options
         // and collection are ours and are destroyed once; an option that is refused, without a buffer for its text, stays as it was.
         let answers = unsafe {
@@ -82,7 +102,7 @@ impl Question {
             rd::rd_kafka_AdminOptions_destroy(options);
             answers
         };
-        Ok(Question { answers, _consumer: Arc::clone(consumer) })
+        Ok(Question { answers, _asker: Arc::clone(asker) as Arc<dyn Asker> })
     }
 
     /// The answer, if it comes within `timeout`. It comes once.

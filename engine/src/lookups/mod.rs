@@ -180,11 +180,24 @@ impl Preparer {
     ) -> (Sources, Vec<Unusable>) {
         let sources = table.lookups().map(|lookup| self.source(&lookup, in_force)).collect();
         let sources = Sources(sources);
+        let began = Instant::now();
+        let unread: Vec<&str> =
+            sources.iter().filter(|source| source.wait(began).is_err()).map(|source| &*source.id).collect();
+        if !unread.is_empty() {
+            let at_most = deadline.saturating_duration_since(began);
+            tracing::info!(
+                lookups = unread.join(", "),
+                "the map waits for reference tables, for {at_most:.1?} at most"
+            );
+        }
         let unusable = sources.iter().enumerate().filter_map(|(index, source)| {
             let why = source.wait(deadline).err()?;
             Some(Unusable { index, lookup: source.id.clone(), why })
         });
-        let unusable = unusable.collect();
+        let unusable: Vec<Unusable> = unusable.collect();
+        if !unread.is_empty() && unusable.is_empty() {
+            tracing::info!("all reference tables of the map are read, after {:.1?}", began.elapsed());
+        }
         self.last = sources.clone();
         (sources, unusable)
     }

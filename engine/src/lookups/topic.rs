@@ -2,9 +2,10 @@
 //!
 //! The consumer is nobody's member and commits nothing: every engine reads all of a table. It is ready when each partition was read to
 //! where it ended then. What comes later is published every [`PUBLISH_EVERY`], so that a change is there soon, and a burst of them
-//! is not published one by one.
+//! is not published one by one. A topic that was deleted and created anew is another one, which its id tells, and is read from its beginning.
 
 use super::table::{Edition, Entries, Table, TooLarge};
+use crate::kafka::topics::{Question, TopicId};
 use crate::kafka::{self, ClientContext, KafkaSettings};
 use crate::stop::{Stop, Stopping};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -24,8 +25,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// The same of what was read far enough to be known as too large.
 const TOO_LARGE_AGAIN: Duration = Duration::from_secs(60);
-/// Between two looks at whether the topic has more partitions.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Between two looks at whether the topic has more partitions, or is another one.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a topic can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,8 @@ enum TopicFault {
     Missing(String),
     #[error("can't read topic `{topic}`: {source}")]
     Kafka { topic: String, source: KafkaError },
+    #[error("topic `{0}` was deleted and created anew; it is read from its beginning")]
+    Another(String),
     #[error("topic `{topic}` is too large: {why}")]
     TooLarge { topic: String, why: TooLarge },
 }
@@ -48,11 +51,13 @@ pub(super) struct TopicTable {
     settings: KafkaSettings,
     table: Arc<Table>,
     is_ready: bool,
+    /// Whether that is so since it was begun to be read anew.
+    is_read: bool,
 }
 
 impl TopicTable {
     pub(super) fn new(id: String, topic: String, settings: KafkaSettings, table: Arc<Table>) -> TopicTable {
-        TopicTable { id, topic, settings, table, is_ready: false }
+        TopicTable { id, topic, settings, table, is_ready: false, is_read: false }
     }
 
     /// Reads it, and goes on with what is new, until nobody needs it any more. After a fault it is read from its beginning; until that is
@@ -76,10 +81,11 @@ impl TopicTable {
 
     /// Returns when it is told to stop.
     fn read(&mut self, stop: &Stop) -> Result<(), TopicFault> {
-        let consumer: BaseConsumer<ClientContext> =
-            kafka::create(&self.settings.table_reader()).map_err(TopicFault::Client)?;
-        let mut partitions = 0;
-        self.take_on(&consumer, &mut partitions)?;
+        let consumer: Arc<BaseConsumer<ClientContext>> =
+            Arc::new(kafka::create(&self.settings.table_reader()).map_err(TopicFault::Client)?);
+        let (mut partitions, mut id) = (0, None);
+        self.is_read = false;
+        self.take_on(&consumer, &mut partitions, &mut id)?;
         // Those whose end was not seen yet.
         let mut unread: BTreeSet<i32> = (0..partitions).collect();
         let mut entries = Entries::new();
@@ -92,8 +98,7 @@ impl TopicTable {
                     is_changed = true;
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    unread.remove(&partition);
-                    is_changed |= !self.is_ready;
+                    is_changed |= unread.remove(&partition);
                 }
                 Some(Err(source)) if is_passing(&source) => {
                     tracing::warn!(
@@ -104,22 +109,27 @@ impl TopicTable {
                 }
                 Some(Err(source)) => return Err(TopicFault::Kafka { topic: self.topic.clone(), source }),
             }
-            if is_changed && published.elapsed() >= PUBLISH_EVERY || (unread.is_empty() && !self.is_ready) {
+            if is_changed && published.elapsed() >= PUBLISH_EVERY || (unread.is_empty() && !self.is_read) {
                 self.publish(&entries, unread.is_empty());
                 (is_changed, published) = (false, Instant::now());
             }
             if looked.elapsed() >= LOOK_EVERY {
                 looked = Instant::now();
                 let before = partitions;
-                self.take_on(&consumer, &mut partitions)?;
+                self.take_on(&consumer, &mut partitions, &mut id)?;
                 unread.extend(before..partitions);
             }
         }
         Ok(())
     }
 
-    /// Begins to read the partitions that are not read yet, each from its first record.
-    fn take_on(&self, consumer: &BaseConsumer<ClientContext>, partitions: &mut i32) -> Result<(), TopicFault> {
+    /// Begins to read the partitions that are not read yet, each from its first record. What was read so far was of the topic `id`.
+    fn take_on(
+        &self,
+        consumer: &Arc<BaseConsumer<ClientContext>>,
+        partitions: &mut i32,
+        id: &mut Option<TopicId>,
+    ) -> Result<(), TopicFault> {
         let fault = |source| TopicFault::Kafka { topic: self.topic.clone(), source };
         let metadata = consumer.fetch_metadata(Some(&self.topic), ANSWER_TIMEOUT).map_err(fault)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
@@ -127,6 +137,11 @@ impl TopicTable {
         if count == 0 {
             return Err(TopicFault::Missing(self.topic.clone()));
         }
+        let now = self.id_now(consumer, metadata.orig_broker_id());
+        if id.is_some() && now.is_some() && *id != now {
+            return Err(TopicFault::Another(self.topic.clone()));
+        }
+        *id = now.or(id.take());
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         if count > *partitions {
             let mut list = TopicPartitionList::new();
@@ -137,6 +152,14 @@ impl TopicTable {
             *partitions = count;
         }
         Ok(())
+    }
+
+    /// Which topic has the name now; `None`: that can't be said, as by brokers before Kafka 2.8.
+    fn id_now(&self, consumer: &Arc<BaseConsumer<ClientContext>>, broker: i32) -> Option<TopicId> {
+        let name = std::iter::once(self.topic.as_str());
+        let question = Question::ask(consumer, name, (broker >= 0).then_some(broker), ANSWER_TIMEOUT).ok()?;
+        let answer = question.answer(ANSWER_TIMEOUT)?.ok()?;
+        answer.into_values().next()?.ok()?.id
     }
 
     fn apply(&self, record: &BorrowedMessage<'_>, entries: &mut Entries) -> Result<(), TopicFault> {
@@ -157,8 +180,8 @@ impl TopicTable {
 
     fn publish(&mut self, entries: &Entries, is_read: bool) {
         match (is_read, self.is_ready) {
-            (true, is_ready) => {
-                if !is_ready {
+            (true, _) => {
+                if !self.is_read {
                     tracing::info!(
                         lookup = self.id,
                         topic = self.topic,
@@ -166,7 +189,7 @@ impl TopicTable {
                         "reference table read"
                     );
                 }
-                self.is_ready = true;
+                (self.is_ready, self.is_read) = (true, true);
                 self.table.publish(Edition::Ready(entries.clone()));
             }
             (false, false) => self.table.publish(Edition::Reading(entries.count())),

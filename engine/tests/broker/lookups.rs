@@ -1,6 +1,6 @@
 //! What events don't carry is looked up, and held against what an audit finds there.
 
-use crate::fleet::{Broker, EngineProcess, Fleet, embedded, embedded_with};
+use crate::fleet::{Broker, EngineProcess, Fleet, PATIENCE, embedded, embedded_with};
 use crate::records::{Sender, read};
 use axum::Router;
 use axum::extract::{Path as UrlPath, State};
@@ -9,6 +9,7 @@ use axum::routing::get;
 use prost::Message as _;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -328,4 +329,56 @@ async fn events_go_where_a_compacted_topic_says() {
 async fn events_go_where_a_compacted_topic_of_a_real_broker_says() {
     let Some(broker) = Broker::real("events that go where a compacted topic says") else { return };
     storm_with_a_topic(broker, "compact-real", 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_read_anew_when_its_topic_is_another_one_with_as_many_records() {
+    let Some(broker) = Broker::real("a table whose topic is created anew") else { return };
+    let topic = format!("table-anew-{}-players", std::process::id());
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", broker.bootstrap()).create().unwrap();
+    let options = AdminOptions::new();
+    let create = async || {
+        let new = || NewTopic::new(&topic, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = admin.create_topics(&[new()], &options).await.unwrap().remove(0) {
+            // The old one is not quite gone.
+            assert!(error.1 == RDKafkaErrorCode::TopicAlreadyExists && Instant::now() < deadline, "{error:?}");
+        }
+    };
+    let fill = |who: &str| {
+        let sender = Sender::new(broker.bootstrap());
+        (0..10).for_each(|number| sender.queue_record(&topic, format!("{who}-{number}").as_bytes(), Some(b"{}")));
+        sender.flush();
+    };
+    create().await;
+    fill("old");
+    let origin = Some(reference_table::Origin::Kafka(KafkaTopic { topic: topic.clone(), ..KafkaTopic::default() }));
+    let table = of_player("player", lookup::Source::Table(ReferenceTable { origin }));
+    let bootstrap = broker.bootstrap().to_owned();
+    let fleet = fleet_with(Broker::Real(bootstrap), "table-anew", 1, vec![table]).await;
+    let engine = fleet.start_engine(0);
+    fleet.wait_for_engines(1).await;
+    let ask_for = |who: &str| {
+        let sender = Sender::new(broker.bootstrap());
+        for number in 0..10 {
+            let key = format!("{who}-{number}");
+            sender.queue(&fleet.source(), Some(key.as_bytes()), b"", &[("ce_type", b"hunt.clue.found")]);
+        }
+        sender.flush();
+        fleet.wait_until_committed();
+        let counts = engine.metrics("veltrix_lookups_total");
+        ["found", "not_found", "failed"].map(|result| counts[&format!("{{lookup=\"player\",result=\"{result}\"}}")])
+    };
+    assert_eq!(tokio::task::block_in_place(|| ask_for("old")), [10.0, 0.0, 0.0]);
+    assert!(admin.delete_topics(&[&topic], &options).await.unwrap().remove(0).is_ok());
+    create().await;
+    fill("new");
+    let deadline = Instant::now() + PATIENCE;
+    while engine.log().matches("reference table read").count() < 2 {
+        assert!(Instant::now() < deadline, "{}", engine.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(tokio::task::block_in_place(|| ask_for("new")), [20.0, 0.0, 0.0], "{}", engine.log());
+    assert_eq!(tokio::task::block_in_place(|| ask_for("old")), [20.0, 10.0, 0.0]);
+    assert_eq!(engine.terminate(), Some(0));
 }
