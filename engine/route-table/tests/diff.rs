@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use support::evaluate::evaluate;
 use support::{Delivered, OwnedEvent, World, event, expected, make_defaults_right, plain_route_map, route_map, truths};
 use veltrix_proto::v1::{
-    self, Condition, Destination, EventTypes, Exclusive, KafkaTopic, Origin, Route, RouteMap, Source, Tenant, condition,
+    self, Condition, Destination, EventTypes, Exclusive, GrpcCall, HttpCall, KafkaTopic, Lookup, LookupKey, Origin,
+    Route, RouteMap, Source, Tenant, condition, lookup, lookup_key,
 };
 use veltrix_route_table::{Change, How, Subject, canonical, compile, diff, diff_event};
 
@@ -381,4 +382,21 @@ fn of_routes_with_one_priority_in_one_group_the_order_is_compared() {
         changes.iter().map(Change::to_string).collect::<Vec<_>>(),
         ["~ exclusive group flow\n    - order: first, b\n    + order: b, first", "~ route first, which was called a"]
     );
+}
+
+#[test]
+fn where_a_lookup_gets_its_answers_from_is_told_whatever_it_is() {
+    let http = HttpCall { url: "http://players/{key}".to_owned(), timeout_ms: 50 };
+    let grpc = GrpcCall { endpoint: "http://players:9000".to_owned(), timeout_ms: 50 };
+    let with = |source: lookup::Source| {
+        let key = LookupKey { attribute: Some(lookup_key::Attribute::Header("player".to_owned())) };
+        let lookup = Lookup { id: "player".to_owned(), key: Some(key), source: Some(source), cache: None };
+        RouteMap { lookups: vec![lookup], ..map() }
+    };
+    let changes = diff(&with(lookup::Source::Http(http)), &with(lookup::Source::Grpc(grpc)));
+    let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    let [told] = &told[..] else { panic!("{told:?}") };
+    for part in ["lookup player", "http://players/{key} within 50 ms", "gRPC http://players:9000 within 50 ms"] {
+        assert!(told.contains(part), "{told}");
+    }
 }

@@ -313,3 +313,41 @@ async fn a_service_that_has_something_against_keys_is_asked_for_the_next_one() {
     }
     assert_eq!(ask(&grpc, b"p7"), "{\"key\": \"p7\"}");
 }
+
+/// A way to `server` that loses every connection made so far without a word when it is told to: nothing is sent and nothing closed.
+async fn way_to(server: &str) -> (String, Arc<tokio::sync::Notify>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (way, lost) = (format!("http://{}", listener.local_addr().unwrap()), Arc::new(tokio::sync::Notify::new()));
+    let (server, losing) = (server.strip_prefix("http://").unwrap().to_owned(), Arc::clone(&lost));
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (server, losing) = (server.clone(), Arc::clone(&losing));
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(server).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    () = losing.notified() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (way, lost)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grpc_service_is_found_again_when_its_connection_was_lost_without_a_word() {
+    let (_server, endpoint) = serve_grpc().await;
+    let (way, lost) = way_to(&endpoint).await;
+    let caller = grpc_caller(&way, HURRY, None);
+    let began = Instant::now();
+    let wait_until = |is_answered: bool| {
+        while ask(&caller, b"p7").starts_with("failed") == is_answered {
+            assert!(began.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    wait_until(true);
+    lost.notify_waiters();
+    wait_until(false);
+    wait_until(true);
+}
