@@ -4,6 +4,7 @@
 //! a service that gives none ([`circuit`](super::circuit)), is the same for all and stands here. Calls are made by a thread of their own
 //! ([`network`](super::network)). Whoever waits for one is told by a [`Bell`].
 
+use super::answer;
 use super::circuit::{Circuit, Opening, PROBE_EVERY};
 use super::grpc::Grpc;
 use super::http::Http;
@@ -12,13 +13,12 @@ use super::remembered::Remembered;
 use crate::metrics::Metrics;
 use parking_lot::{Condvar, Mutex};
 use prometheus::Histogram;
-use serde::de::IgnoredAny;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use veltrix_route_table::LookupCache;
-use veltrix_route_table::limits::{LOOKUP_ANSWER_BYTES, LOOKUP_CALLS, Limit};
+use veltrix_route_table::limits::LOOKUP_CALLS;
 
 /// How much later than its time a call may be found to have failed by those who wait for it: nobody waits for a thread that is gone.
 const LATE: Duration = Duration::from_secs(1);
@@ -165,13 +165,9 @@ impl Transport {
 
 /// An answer of a service, if it is one: this long at most, and JSON.
 pub(super) fn value_of(json: &[u8]) -> Result<Arc<[u8]>, Failure> {
-    if json.len() as u64 > LOOKUP_ANSWER_BYTES.max {
-        let Limit { name, max, .. } = &LOOKUP_ANSWER_BYTES;
-        return Err(Failure::OfKey(format!("the answer has {} bytes; the limit `{name}` is {max}", json.len())));
-    }
-    match serde_json::from_slice::<IgnoredAny>(json) {
-        Ok(_) => Ok(json.into()),
-        Err(error) => Err(Failure::OfKey(format!("the answer is no JSON: {error}"))),
+    match answer::check(json) {
+        Ok(()) => Ok(json.into()),
+        Err(unfit) => Err(Failure::OfKey(unfit.to_string())),
     }
 }
 

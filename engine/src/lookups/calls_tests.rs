@@ -10,6 +10,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 use veltrix_proto::v1::lookup_service_server::{LookupService, LookupServiceServer};
 use veltrix_proto::v1::{LookupAnswer, LookupRequest, LookupResponse};
+use veltrix_route_table::limits::LOOKUP_ANSWER_BYTES;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -20,17 +21,18 @@ struct Server {
     gate: Semaphore,
 }
 
-async fn answer(State(server): State<Arc<Server>>, Path(key): Path<String>) -> (StatusCode, String) {
+async fn answer(State(server): State<Arc<Server>>, Path(key): Path<String>) -> (StatusCode, Vec<u8>) {
     server.asked.fetch_add(1, Ordering::Relaxed);
     if server.hangs.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }
-    match key.as_str() {
+    let (status, body) = match key.as_str() {
         "404" => (StatusCode::NOT_FOUND, "{}".to_owned()),
         "204" => (StatusCode::NO_CONTENT, String::new()),
         "500" => (StatusCode::INTERNAL_SERVER_ERROR, "{}".to_owned()),
         "302" => (StatusCode::FOUND, "{}".to_owned()),
         "text" => (StatusCode::OK, "no json".to_owned()),
+        "latin" => return (StatusCode::OK, b"{\"tier\":\"gold\xff\"}".to_vec()),
         "large" => (StatusCode::OK, format!("\"{}\"", "x".repeat(LOOKUP_ANSWER_BYTES.max as usize))),
         "never" => std::future::pending().await,
         "gate" => {
@@ -38,7 +40,8 @@ async fn answer(State(server): State<Arc<Server>>, Path(key): Path<String>) -> (
             (StatusCode::OK, "1".to_owned())
         }
         other => (StatusCode::OK, format!("{{\"key\": {other:?}}}")),
-    }
+    };
+    (status, body.into_bytes())
 }
 
 async fn serve() -> (Arc<Server>, String) {
@@ -85,8 +88,14 @@ async fn what_is_answered_means_what_the_contract_says() {
     assert_eq!(ask(&patient, b"p7"), "{\"key\": \"p7\"}");
     assert_eq!(ask(&patient, "a/b ?%\u{e9}".as_bytes()), "{\"key\": \"a/b ?%\u{e9}\"}");
     assert_eq!((ask(&patient, b"404"), ask(&patient, b"204")), ("nothing".to_owned(), "nothing".to_owned()));
-    for (key, why) in [("500", "500"), ("302", "302"), ("text", "no JSON"), ("large", "can't be read"), ("..", "step")]
-    {
+    for (key, why) in [
+        ("500", "500"),
+        ("302", "302"),
+        ("text", "no JSON"),
+        ("latin", "no JSON: byte 13"),
+        ("large", "can't be read"),
+        ("..", "step"),
+    ] {
         let told = ask(&patient, key.as_bytes());
         assert!(told.starts_with("failed: ") && told.contains(why), "{key}: {told}");
     }

@@ -7,6 +7,7 @@
 //! A reference table is read and followed by a thread of its own, from the first map that declares it to the last one; calls are
 //! made by one thread for all lookups.
 
+mod answer;
 mod calls;
 mod circuit;
 mod file;

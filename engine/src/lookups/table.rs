@@ -21,7 +21,31 @@ const SHARDS: usize = 1_024;
 const ENTRY_BYTES: u64 = 100;
 
 type Hasher = foldhash::quality::RandomState;
-type Shard = HashMap<Arc<[u8]>, Arc<[u8]>, Hasher>;
+type Shard = HashMap<Arc<[u8]>, Value, Hasher>;
+
+/// What is known of a key: its answer, or why it has none that could be read. No JSON begins with [`Value::FAILED`], so that an entry
+/// takes no more memory for being able to say this.
+#[derive(Clone, Debug)]
+struct Value(Arc<[u8]>);
+
+impl Value {
+    const FAILED: u8 = 0;
+
+    fn answer(json: &[u8]) -> Value {
+        Value(json.into())
+    }
+
+    fn failed(why: &str) -> Value {
+        Value([&[Value::FAILED], why.as_bytes()].concat().into())
+    }
+
+    fn get(&self) -> Result<&[u8], &str> {
+        match &*self.0 {
+            [Value::FAILED, why @ ..] => Err(std::str::from_utf8(why).unwrap_or_default()),
+            json => Ok(json),
+        }
+    }
+}
 
 /// A table would take more than a limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,29 +76,47 @@ impl Entries {
         self.hasher.hash_one(key) as usize % SHARDS
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.shards.get(self.shard_of(key))?.get(key).map(|value| &**value)
+    /// The answer for a key.
+    ///
+    /// # Errors
+    /// Why it can't be read.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, &str> {
+        let value = self.shards.get(self.shard_of(key)).and_then(|shard| shard.get(key));
+        value.map(Value::get).transpose()
     }
 
-    /// Puts a value in the place of the one that is there, if any.
+    /// Puts an answer, which is JSON, in the place of what is there, if anything is.
     ///
     /// # Errors
     /// The table is too large then.
-    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), TooLarge> {
+    pub(super) fn put(&mut self, key: &[u8], json: &[u8]) -> Result<(), TooLarge> {
+        self.put_value(key, Value::answer(json))
+    }
+
+    /// Puts in that place why the answer can't be read.
+    ///
+    /// # Errors
+    /// As of [`Entries::put`].
+    pub(super) fn put_failed(&mut self, key: &[u8], why: &str) -> Result<(), TooLarge> {
+        self.put_value(key, Value::failed(why))
+    }
+
+    fn put_value(&mut self, key: &[u8], value: Value) -> Result<(), TooLarge> {
+        let bytes = value.0.len() as u64;
         let at = self.shard_of(key);
         let Some(shard) = self.shards.get_mut(at) else { return Ok(()) };
         match Arc::make_mut(shard).entry(key.into()) {
             Entry::Occupied(mut entry) => {
-                self.bytes -= entry.get().len() as u64;
-                entry.insert(value.into());
+                self.bytes -= entry.get().0.len() as u64;
+                entry.insert(value);
             }
             Entry::Vacant(entry) => {
-                entry.insert(value.into());
+                entry.insert(value);
                 self.count += 1;
                 self.bytes += key.len() as u64 + ENTRY_BYTES;
             }
         }
-        self.bytes += value.len() as u64;
+        self.bytes += bytes;
         match (self.count > LOOKUP_TABLE_ENTRIES.max, self.bytes > LOOKUP_TABLE_BYTES.max) {
             (true, _) => Err(TooLarge(&LOOKUP_TABLE_ENTRIES)),
             (_, true) => Err(TooLarge(&LOOKUP_TABLE_BYTES)),
@@ -87,7 +129,7 @@ impl Entries {
         let Some(shard) = self.shards.get_mut(at).filter(|shard| shard.contains_key(key)) else { return };
         if let Some(value) = Arc::make_mut(shard).remove(key) {
             self.count -= 1;
-            self.bytes -= (key.len() + value.len()) as u64 + ENTRY_BYTES;
+            self.bytes -= (key.len() + value.0.len()) as u64 + ENTRY_BYTES;
         }
     }
 }
@@ -189,11 +231,11 @@ impl View {
     /// What the table has under `key`.
     ///
     /// # Errors
-    /// Why it can't be asked.
+    /// Why it can't be asked, or this key has no answer that can be read.
     #[inline]
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, &str> {
         match &*self.edition {
-            Edition::Ready(entries) => Ok(entries.get(key)),
+            Edition::Ready(entries) => entries.get(key),
             Edition::Unusable(why) => Err(why),
             Edition::Reading(_) => Err("its table is still being read"),
         }
@@ -229,12 +271,24 @@ mod tests {
             }
             for (entries, expected) in published {
                 for key in 0..40u8 {
-                    prop_assert_eq!(entries.get(&[key]), expected.get(&key).map(String::as_bytes));
+                    prop_assert_eq!(entries.get(&[key]), Ok(expected.get(&key).map(String::as_bytes)));
                 }
                 let bytes: u64 = expected.values().map(|value| value.len() as u64 + 1 + ENTRY_BYTES).sum();
                 prop_assert_eq!((entries.count(), entries.bytes), (expected.len() as u64, bytes));
             }
         }
+    }
+
+    #[test]
+    fn a_key_whose_answer_cant_be_read_says_why_until_it_has_another() {
+        let mut entries = Entries::new();
+        entries.put_failed(b"k", "it is too long").unwrap();
+        assert_eq!((entries.get(b"k"), entries.count()), (Err("it is too long"), 1));
+        entries.put(b"k", b"1").unwrap();
+        assert_eq!((entries.get(b"k"), entries.bytes), (Ok(Some(&b"1"[..])), ENTRY_BYTES + 2));
+        entries.put_failed(b"k", "it is no JSON").unwrap();
+        entries.remove(b"k");
+        assert_eq!((entries.get(b"k"), entries.bytes), (Ok(None), 0));
     }
 
     #[test]

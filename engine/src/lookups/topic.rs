@@ -4,6 +4,7 @@
 //! where it ended then. What comes later is published every [`PUBLISH_EVERY`], so that a change is there soon, and a burst of them
 //! is not published one by one. A topic that was deleted and created anew is another one, which its id tells, and is read from its beginning.
 
+use super::answer::{self, Unreadable};
 use super::table::{Edition, Entries, Table, TooLarge};
 use crate::kafka::topics::{Question, TopicId};
 use crate::kafka::{self, ClientContext, KafkaSettings};
@@ -15,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use veltrix_route_table::limits::{LOOKUP_ANSWER_BYTES, LOOKUP_KEY_BYTES};
+use veltrix_route_table::limits::LOOKUP_KEY_BYTES;
 
 /// How long it takes until a change is there, at most, besides what Kafka takes.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
@@ -53,11 +54,12 @@ pub(super) struct TopicTable {
     is_ready: bool,
     /// Whether that is so since it was begun to be read anew.
     is_read: bool,
+    unreadable: Unreadable,
 }
 
 impl TopicTable {
     pub(super) fn new(id: String, topic: String, settings: KafkaSettings, table: Arc<Table>) -> TopicTable {
-        TopicTable { id, topic, settings, table, is_ready: false, is_read: false }
+        TopicTable { id, topic, settings, table, is_ready: false, is_read: false, unreadable: Unreadable::default() }
     }
 
     /// Reads it, and goes on with what is new, until nobody needs it any more. After a fault it is read from its beginning; until that is
@@ -85,6 +87,7 @@ impl TopicTable {
             Arc::new(kafka::create(&self.settings.table_reader()).map_err(TopicFault::Client)?);
         let (mut partitions, mut id) = (0, None);
         self.is_read = false;
+        self.unreadable = Unreadable::default();
         self.take_on(&consumer, &mut partitions, &mut id)?;
         // Those whose end was not seen yet.
         let mut unread: BTreeSet<i32> = (0..partitions).collect();
@@ -112,6 +115,9 @@ impl TopicTable {
             if is_changed && published.elapsed() >= PUBLISH_EVERY || (unread.is_empty() && !self.is_read) {
                 self.publish(&entries, unread.is_empty());
                 (is_changed, published) = (false, Instant::now());
+            }
+            if self.is_read {
+                self.unreadable.say(&self.id);
             }
             if looked.elapsed() >= LOOK_EVERY {
                 looked = Instant::now();
@@ -162,20 +168,22 @@ impl TopicTable {
         answer.into_values().next()?.ok()?.id
     }
 
-    fn apply(&self, record: &BorrowedMessage<'_>, entries: &mut Entries) -> Result<(), TopicFault> {
+    fn apply(&mut self, record: &BorrowedMessage<'_>, entries: &mut Entries) -> Result<(), TopicFault> {
         // A compacted topic takes none without a key; under one that is too long nobody looks.
         let Some(key) = record.key().filter(|key| key.len() as u64 <= LOOKUP_KEY_BYTES.max) else { return Ok(()) };
-        match record.payload() {
-            None => entries.remove(key),
-            // An answer that is too long has failed, and so has one that is no JSON: nothing is.
-            Some(value) if value.len() as u64 > LOOKUP_ANSWER_BYTES.max => return self.put(entries, key, b""),
-            Some(value) => return self.put(entries, key, value),
-        }
-        Ok(())
-    }
-
-    fn put(&self, entries: &mut Entries, key: &[u8], value: &[u8]) -> Result<(), TopicFault> {
-        entries.put(key, value).map_err(|why| TopicFault::TooLarge { topic: self.topic.clone(), why })
+        let Some(value) = record.payload() else {
+            entries.remove(key);
+            return Ok(());
+        };
+        let put = match answer::check(value) {
+            Ok(()) => entries.put(key, value),
+            Err(unfit) => {
+                let place = || format!("key `{}` at {}/{}", key.escape_ascii(), record.partition(), record.offset());
+                self.unreadable.note(place, unfit);
+                entries.put_failed(key, &unfit.to_string())
+            }
+        };
+        put.map_err(|why| TopicFault::TooLarge { topic: self.topic.clone(), why })
     }
 
     fn publish(&mut self, entries: &Entries, is_read: bool) {
@@ -251,15 +259,19 @@ mod tests {
         let all: Vec<(String, String)> = (0..500).map(|n| (format!("p{}", n % 100), n.to_string())).collect();
         let all: Vec<_> = all.iter().map(|(key, value)| (key.as_str(), Some(value.as_str()))).collect();
         send(&producer, &all);
-        let too_long = "1".repeat(LOOKUP_ANSWER_BYTES.max as usize + 1);
-        send(&producer, &[("p7", None), ("p8", Some(&too_long))]);
+        let too_long = "1".repeat((1 << 20) + 1);
+        send(&producer, &[("p7", None), ("p8", Some(&too_long)), ("p6", Some("gold"))]);
         following(&broker, "players", |table| {
             let deadline = Instant::now() + PATIENCE;
             table.wait(deadline).unwrap();
             let mut view = View::new(table);
             assert_eq!((view.get(b"p9"), view.get(b"p99")), (Ok(Some(&b"409"[..])), Ok(Some(&b"499"[..]))));
             assert_eq!((view.get(b"p7"), view.get(b"p100")), (Ok(None), Ok(None)));
-            assert_eq!(view.get(b"p8"), Ok(Some(&b""[..])), "which is no JSON, so that it has failed");
+            assert_eq!(
+                view.get(b"p8"),
+                Err("the answer has 1048577 bytes; the limit `lookup_answer_bytes` is 1048576")
+            );
+            assert!(view.get(b"p6").unwrap_err().starts_with("the answer is no JSON"), "{:?}", view.get(b"p6"));
             send(&producer, &[("p7", Some("1")), ("p9", None)]);
             while (view.get(b"p7"), view.get(b"p9")) != (Ok(Some(b"1")), Ok(None)) {
                 assert!(Instant::now() < deadline, "{:?}", (view.get(b"p7"), view.get(b"p9")));
