@@ -4,6 +4,7 @@
 //! Not here: what the calls do ([`crate::api`]), and the listening ([`crate::serve`]).
 
 use crate::api::Api;
+use crate::browsers::{Browsers, Refusal};
 use crate::held_body::HeldBody;
 use crate::json::Mapping;
 use crate::limits;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use tracing::warn;
 use veltrix_proto::v1;
 
 const GRPC_UPDATE: &str = "/veltrix.v1.ControlPlane/UpdateRouteMap";
@@ -35,6 +37,7 @@ pub(crate) struct Http {
     pub(crate) api: Api,
     pub(crate) mapping: Mapping,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) browsers: Browsers,
     /// Has as many permits as maps may be read at once.
     pub(crate) map_reads: Arc<Semaphore>,
 }
@@ -63,8 +66,11 @@ pub(crate) fn not_found(http: &Http, request: &Request) -> Response {
     http.error(&Status::not_found(format!("there is no {path}; there are {paths}")))
 }
 
-/// Lets only so many updates and reads of maps in that all their bytes fit in memory.
+/// Lets only so many updates and reads of maps in that all their bytes fit in memory, and nothing that a web page may have sent.
 pub(crate) async fn admit(State(http): State<Http>, request: Request, next: Next) -> Response {
+    if let Err(refusal) = http.browsers.check(&request, request.uri().path() == ROUTE_MAP) {
+        return http.refuse(&refusal);
+    }
     match request.uri().path() {
         GRPC_UPDATE => admit_update(&http, true, request, next).await,
         GRPC_READ => admit_read(&http, true, request, next).await,
@@ -233,6 +239,17 @@ impl Http {
             Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json + "\n").into_response(),
             Err(fault) => self.error(&Status::internal(fault.to_string())),
         }
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response {
+        warn!(refusal = refusal.to_string(), "a request is refused that a web page may have made");
+        let code = match refusal {
+            Refusal::ContentType { .. } => Code::InvalidArgument,
+            _ => Code::PermissionDenied,
+        };
+        let mut response = self.error(&Status::new(code, refusal.to_string()));
+        *response.status_mut() = refusal.status();
+        response
     }
 
     fn error(&self, status: &Status) -> Response {

@@ -14,6 +14,7 @@
 
 pub mod address;
 mod api;
+mod browsers;
 mod connections;
 mod engine_service;
 pub mod fleet;
@@ -30,6 +31,7 @@ pub mod update_error;
 pub mod updates;
 pub mod validate;
 
+pub use browsers::{BadHostName, HostName};
 pub use serve::{Config, ServeError, serve};
 pub use store::StoreLocation;
 

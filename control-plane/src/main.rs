@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::error;
 use tracing_subscriber::EnvFilter;
-use veltrix_control_plane::{Config, StoreLocation, limits, serve, with_sources};
+use veltrix_control_plane::{Config, HostName, StoreLocation, limits, serve, with_sources};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,7 +22,7 @@ Examples:
 
   Without any client of ours:
     curl -s localhost:7070/v1/engines
-    curl -s localhost:7070/v1/route-map -d \"{\\\"routeMap\\\": \\\"$(base64 -w0 routes.binpb)\\\"}\"
+    curl -s localhost:7070/v1/route-map -H 'content-type: application/json' -d \"{\\\"routeMap\\\": \\\"$(base64 -w0 routes.binpb)\\\"}\"
     grpcurl -plaintext localhost:7070 veltrix.v1.ControlPlane/ListVersions
 
 On its one port it serves
@@ -41,6 +41,11 @@ struct Settings {
     /// Where operators and engines connect.
     #[arg(long, env = "VELTRIX_CONTROL_PLANE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
+
+    /// A name with dots by which it may be called over HTTP, such as veltrix.example.com; again, or with commas, for more. IP addresses,
+    /// names without dots, and gRPC need none. It keeps out web pages whose own name was made to lead here.
+    #[arg(long = "allow-host", env = "VELTRIX_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
+    allowed_hosts: Vec<HostName>,
 
     /// Where the versions are kept. It belongs to one control plane, and is made if it is missing.
     #[arg(long, env = "VELTRIX_DATA_DIR", value_name = "DIRECTORY", default_value = ".veltrix/control-plane")]
@@ -114,6 +119,7 @@ async fn run(settings: Settings) -> Result<(), u8> {
         commit_timeout: settings.commit_timeout,
         stop_timeout: settings.stop_timeout,
         connections: limits::CONNECTIONS,
+        allowed_hosts: settings.allowed_hosts.clone(),
         initial_route_map: initial_route_map.map(Into::into),
     };
     let shutdown = async move {

@@ -6,6 +6,7 @@
 //! client that does not answer must not hold up the process.
 
 use crate::api::Api;
+use crate::browsers::{Browsers, HostName};
 use crate::connections::Connections;
 use crate::engine_service;
 use crate::fleet::{Fleet, NamedMap};
@@ -50,6 +51,8 @@ pub struct Config {
     pub commit_timeout: Duration,
     /// Connections at once, engines included.
     pub connections: usize,
+    /// By which names with dots it may be called over plain HTTP/1, which browsers speak.
+    pub allowed_hosts: Vec<HostName>,
     /// How long stopping may take.
     pub stop_timeout: Duration,
     /// Committed as the first version if none is in force.
@@ -64,6 +67,7 @@ impl Default for Config {
             prepare_timeout: Duration::from_secs(10),
             commit_timeout: Duration::from_secs(30),
             connections: limits::CONNECTIONS,
+            allowed_hosts: Vec::new(),
             stop_timeout: Duration::from_secs(10),
             initial_route_map: None,
         }
@@ -98,7 +102,8 @@ pub async fn serve(
     health.set_serving::<ControlPlaneServer<Api>>().await;
     health.set_service_status(engine_service::NAME, ServingStatus::Serving).await;
     let map_reads = Arc::new(Semaphore::new(limits::MAP_READS));
-    let http = Http { api, mapping, metrics: Arc::clone(&metrics), map_reads };
+    let browsers = Browsers::new(&config.allowed_hosts);
+    let http = Http { api, mapping, metrics: Arc::clone(&metrics), browsers, map_reads };
     let router = router(http, health_service).map_err(|fault| ServeError::Built(Box::new(fault)))?;
 
     let address = listener.local_addr().map_err(ServeError::Listener)?;

@@ -50,6 +50,52 @@ async fn a_map_is_updated_and_read_as_json() {
 }
 
 #[tokio::test]
+async fn a_web_page_that_an_operator_opens_can_neither_change_nor_read_anything() {
+    let control_plane = ControlPlane::with(veltrix_control_plane::Config {
+        allowed_hosts: vec!["veltrix.example.com".parse().unwrap()],
+        ..Default::default()
+    })
+    .await;
+    let body = json!({ "routeMap": base64(&map("a")) }).to_string().into_bytes();
+    // The same over gRPC, framed, as a page could send it over HTTP/1.1.
+    let message = prost::Message::encode_to_vec(&update(&map("a")));
+    let framed = [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat();
+    let (json_path, grpc_path) = ("/v1/route-map", "/veltrix.v1.ControlPlane/UpdateRouteMap");
+    let json = "content-type: application/json\r\n";
+    let cases = [
+        (json_path, &body, "host: localhost\r\ncontent-type: text/plain\r\n".to_owned(), 415, "-H 'content-type:"),
+        (json_path, &body, "host: localhost\r\n".to_owned(), 415, "-H 'content-type:"),
+        (json_path, &body, format!("host: localhost\r\norigin: http://evil.example\r\n{json}"), 403, "web page"),
+        (json_path, &body, format!("host: localhost\r\nsec-fetch-site: cross-site\r\n{json}"), 403, "web page"),
+        (json_path, &body, format!("host: evil.example\r\norigin: http://evil.example\r\n{json}"), 403, "--allow-host"),
+        (grpc_path, &framed, "host: localhost\r\ncontent-type: text/plain\r\n".to_owned(), 415, "application/grpc"),
+        (
+            grpc_path,
+            &framed,
+            "host: evil.example\r\ncontent-type: application/grpc\r\n".to_owned(),
+            403,
+            "--allow-host",
+        ),
+    ];
+    for (path, body, headers, expected, hint) in cases {
+        let (status, answer) = call_with(&control_plane, "POST", path, &headers, body).await;
+        assert_eq!(status, expected, "{path} {headers}: {answer}");
+        assert!(
+            serde_json::from_str::<Value>(&answer).unwrap()["message"].as_str().unwrap().contains(hint),
+            "{answer}"
+        );
+    }
+    for path in ["/v1/route-map", "/v1/engines", "/metrics"] {
+        assert_eq!(call_with(&control_plane, "GET", path, "host: evil.example\r\n", b"").await.0, 403, "{path}");
+    }
+    let mut operator = control_plane.operator().await;
+    assert_eq!(operator.in_force().await, None, "nothing of all this has come in force");
+    let allowed = format!("host: veltrix.example.com:7070\r\n{json}");
+    assert_eq!(call_with(&control_plane, "POST", json_path, &allowed, &body).await.0, 200);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
 async fn errors_over_http_have_the_status_of_their_kind_and_details() {
     let control_plane = ControlPlane::start().await;
     let (status, error) = json(&control_plane, "POST", "/v1/route-map", &json!({})).await;
@@ -89,7 +135,8 @@ async fn a_body_beyond_the_limit_is_refused_before_it_is_received() {
     let control_plane = ControlPlane::start().await;
     let mut stream = tokio::net::TcpStream::connect(control_plane.address).await.unwrap();
     let length = veltrix_control_plane::limits::JSON_REQUEST_BYTES + 1;
-    let head = format!("POST /v1/route-map HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n");
+    let kind = "content-type: application/json";
+    let head = format!("POST /v1/route-map HTTP/1.1\r\nhost: test\r\n{kind}\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
     in_time("a refusal", stream.read_exact(&mut answer)).await.unwrap();

@@ -103,12 +103,15 @@ impl Remote {
 
 /// An exchange over plain HTTP: status and body.
 pub async fn call(control_plane: &Remote, method: &str, path: &str, body: &[u8]) -> (u16, String) {
+    call_with(control_plane, method, path, "host: test\r\ncontent-type: application/json\r\n", body).await
+}
+
+/// The same with other headers, each with the end of its line.
+pub async fn call_with(control_plane: &Remote, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let exchange = async {
         let mut stream = tokio::net::TcpStream::connect(control_plane.address).await.unwrap();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
+        let head =
+            format!("{method} {path} HTTP/1.1\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(body).await.unwrap();
         let mut answer = Vec::new();
