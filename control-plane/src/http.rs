@@ -4,6 +4,7 @@
 //! Not here: what the calls do ([`crate::api`]), and the listening ([`crate::serve`]).
 
 use crate::api::Api;
+use crate::arriving::{Arriving, BodyFault};
 use crate::browsers::{Browsers, Refusal};
 use crate::held_body::HeldBody;
 use crate::json::Mapping;
@@ -11,12 +12,11 @@ use crate::limits;
 use crate::map_id::MapId;
 use crate::metrics::Metrics;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, FromRequest as _, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use futures::StreamExt as _;
 use prost::Message;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -38,6 +38,7 @@ pub(crate) struct Http {
     pub(crate) mapping: Mapping,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) browsers: Browsers,
+    pub(crate) arriving: Arriving,
     /// Has as many permits as maps may be read at once.
     pub(crate) map_reads: Arc<Semaphore>,
 }
@@ -94,26 +95,40 @@ async fn admit_read(http: &Http, over_grpc: bool, request: Request, next: Next) 
     next.run(request).await.map(|body| Body::new(HeldBody::new(body, permit)))
 }
 
-/// Until it is made. Its body has a deadline.
+/// From when its body is here until it is made.
 async fn admit_update(http: &Http, over_grpc: bool, request: Request, next: Next) -> Response {
+    let refuse = |status: Status| if over_grpc { status.into_http() } else { http.error(&status) };
+    let details = if over_grpc { limits::STATUS_DETAILS_BYTES } else { limits::JSON_DETAILS_BYTES };
+    let (head, body) = request.into_parts();
+    // What there is no place for need not be received.
+    if let Err(error) = http.api.updates.admit() {
+        return refuse(error.status(details));
+    }
+    let limit = if over_grpc { limits::GRPC_BODY_BYTES } else { limits::JSON_REQUEST_BYTES };
+    let arrived = match http.arriving.receive(body, limit).await {
+        Ok(arrived) => arrived,
+        Err(fault) => return refuse(status_of(&fault)),
+    };
     let _permit = match http.api.updates.admit() {
         Ok(permit) => permit,
-        Err(error) if over_grpc => return error.status(limits::STATUS_DETAILS_BYTES).into_http(),
-        Err(error) => return http.error(&error.status(limits::JSON_DETAILS_BYTES)),
+        Err(error) => return refuse(error.status(details)),
     };
-    let in_time = |body: Body| {
-        let deadline = Box::pin(tokio::time::sleep(limits::BODY_TIMEOUT));
-        // A body that is cut off here ends in the middle of a message, which is refused.
-        Body::from_stream(body.into_data_stream().take_until(deadline))
-    };
-    next.run(request.map(in_time)).await
+    next.run(Request::from_parts(head, arrived.into_body())).await
 }
 
-async fn update(State(http): State<Http>, request: Request) -> Response {
-    let body = match receive(request).await {
-        Ok(body) => body,
-        Err(status) => return http.error(&status),
+fn status_of(fault: &BodyFault) -> Status {
+    let code = match fault {
+        BodyFault::TooLarge(_) => Code::OutOfRange,
+        BodyFault::NoRoom => Code::ResourceExhausted,
+        BodyFault::TooSlow => Code::DeadlineExceeded,
+        BodyFault::Broken(_) => Code::InvalidArgument,
     };
+    let retry = matches!(fault, BodyFault::NoRoom).then_some(Duration::from_secs(1));
+    let details = retry.map_or_else(ErrorDetails::new, |after| ErrorDetails::with_retry_info(Some(after)));
+    Status::with_error_details(code, fault.to_string(), details)
+}
+
+async fn update(State(http): State<Http>, body: Bytes) -> Response {
     let request = match http.mapping.from_json("veltrix.v1.UpdateRouteMapRequest", &body) {
         Ok(request) => request,
         Err(fault) => return http.error(&Status::invalid_argument(fault.to_string())),
@@ -123,21 +138,6 @@ async fn update(State(http): State<Http>, request: Request) -> Response {
         Ok(answer) => http.json("veltrix.v1.UpdateRouteMapResponse", &answer),
         Err(error) => http.error(&error.status(limits::JSON_DETAILS_BYTES)),
     }
-}
-
-async fn receive(request: Request) -> Result<Bytes, Status> {
-    let limit = limits::JSON_REQUEST_BYTES;
-    let too_large = || Status::out_of_range(format!("the body has more than {limit} bytes, and that is the limit"));
-    // What announces to be too large is not received at all.
-    let announced = request.headers().get(header::CONTENT_LENGTH);
-    let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(too_large());
-    }
-    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => Status::invalid_argument(rejection.body_text()),
-    })
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,7 @@
 
 pub mod address;
 mod api;
+mod arriving;
 mod browsers;
 mod connections;
 mod engine_service;

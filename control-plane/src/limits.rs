@@ -5,7 +5,7 @@
 use std::time::Duration;
 use veltrix_route_table::limits::MAP_BYTES;
 
-/// Updates that are received, checked, or wait for their turn at once. Each holds a whole map in memory.
+/// Updates that are checked or wait for their turn at once. Each holds a whole map in memory.
 pub const UPDATES_WAITING: usize = 8;
 
 /// So long after the last engine went an update still waits for one to come back, and is refused if none does.
@@ -66,8 +66,14 @@ const ENVELOPE_BYTES: usize = 64 << 10;
 /// Bytes of an UpdateRouteMap request over gRPC.
 pub const REQUEST_BYTES: usize = map_bytes() + ENVELOPE_BYTES;
 
+/// Bytes of its body: one message, compressed or not, and its head. Compressing can make one that can't be compressed a little longer.
+pub const GRPC_BODY_BYTES: usize = REQUEST_BYTES + REQUEST_BYTES / 1_000 + 64;
+
 /// Bytes of the same request as JSON, where the map is base64.
 pub const JSON_REQUEST_BYTES: usize = map_bytes().div_ceil(3) * 4 + ENVELOPE_BYTES * 2;
+
+/// Bytes of all bodies of updates together that are arriving: two of the largest, or thousands of usual ones.
+pub const ARRIVING_BYTES: usize = 2 * JSON_REQUEST_BYTES;
 
 /// Bytes of the message of an error. Over gRPC it travels in a header, and again in the details.
 pub const STATUS_MESSAGE_BYTES: usize = 512;
@@ -96,6 +102,11 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the body of a request may take.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// So many bytes a body brings in so much time, again and again, or it is cut off. That is a tenth of what a bad mobile connection brings,
+/// and allows it a pause; a map of some megabytes would not be here in [`BODY_TIMEOUT`] at this pace. But who wants to take all of
+/// [`ARRIVING_BYTES`] and keep it has to go on sending.
+pub const BODY_PACE: (usize, Duration) = (64 << 10, Duration::from_secs(10));
 
 /// How often a silent HTTP/2 connection is asked whether it lives, and how long it may take to answer.
 pub const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(10));

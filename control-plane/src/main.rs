@@ -166,13 +166,17 @@ fn limits_help() -> String {
     format!(
         "Limits of the control plane (those of a RouteMap: `veltrixctl limits`):
   {} bytes of an UpdateRouteMap request over gRPC, {} over HTTP
-  {} updates received, checked or waiting at once; one is made at a time
+  {} updates checked or waiting at once; one is made at a time
+  {} bytes of updates that are arriving, together; {} bytes of each in every {:?}
   {} RouteMaps read at once
   {} engines, {} connections, {} requests at once per connection
   {} engines are asked to prepare a map at once",
         limits::REQUEST_BYTES,
         limits::JSON_REQUEST_BYTES,
         limits::UPDATES_WAITING,
+        limits::ARRIVING_BYTES,
+        limits::BODY_PACE.0,
+        limits::BODY_PACE.1,
         limits::MAP_READS,
         limits::ENGINES,
         limits::CONNECTIONS,

@@ -39,8 +39,7 @@ impl Metrics {
         Ok(Metrics {
             updates: all.counters("updates_total", "Updates of the RouteMap by how they ended", "result")?,
             update_seconds: all.seconds("update_seconds", "How long each phase of an update took", "phase")?,
-            updates_waiting: all
-                .gauge("updates_waiting", "Updates that are received, checked, waiting or under way")?,
+            updates_waiting: all.gauge("updates_waiting", "Updates that are checked, waiting or under way")?,
             engines_connected: all.gauge("engines_connected", "Engines that are connected")?,
             engines_behind: all
                 .gauge("engines_behind", "Connected engines that run another map than the one in force")?,

@@ -6,6 +6,7 @@
 //! client that does not answer must not hold up the process.
 
 use crate::api::Api;
+use crate::arriving::Arriving;
 use crate::browsers::{Browsers, HostName};
 use crate::connections::Connections;
 use crate::engine_service;
@@ -103,7 +104,7 @@ pub async fn serve(
     health.set_service_status(engine_service::NAME, ServingStatus::Serving).await;
     let map_reads = Arc::new(Semaphore::new(limits::MAP_READS));
     let browsers = Browsers::new(&config.allowed_hosts);
-    let http = Http { api, mapping, metrics: Arc::clone(&metrics), browsers, map_reads };
+    let http = Http { api, mapping, metrics: Arc::clone(&metrics), browsers, arriving: Arriving::default(), map_reads };
     let router = router(http, health_service).map_err(|fault| ServeError::Built(Box::new(fault)))?;
 
     let address = listener.local_addr().map_err(ServeError::Listener)?;

@@ -21,7 +21,7 @@ pub const VERSION_CONFLICT: &str = "VERSION_CONFLICT";
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum UpdateError {
     #[error(
-        "{} updates are received, checked or waiting, and that is the limit; try again when some are done",
+        "{} updates are checked or waiting, and that is the limit; try again when some are done",
         limits::UPDATES_WAITING
     )]
     TooManyWaiting,

@@ -102,12 +102,12 @@ impl Updates {
         self.shown.lock().clone()
     }
 
-    /// How many updates are received, checked, waiting or under way.
+    /// How many updates are checked, waiting or under way.
     pub fn waiting(&self) -> usize {
         limits::UPDATES_WAITING.saturating_sub(self.admission.available_permits())
     }
 
-    /// To be asked for before an update's bytes are received, and held until it is answered.
+    /// To be asked for when an update's bytes are here, and held until it is answered.
     pub fn admit(&self) -> Result<OwnedSemaphorePermit, UpdateError> {
         Arc::clone(&self.admission).try_acquire_owned().map_err(|_| self.count(UpdateError::TooManyWaiting))
     }

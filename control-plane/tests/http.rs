@@ -146,6 +146,40 @@ async fn a_body_beyond_the_limit_is_refused_before_it_is_received() {
 }
 
 #[tokio::test]
+async fn bodies_that_are_slow_to_arrive_take_nobodys_place() {
+    let control_plane = ControlPlane::start().await;
+    let body = json!({ "routeMap": base64(&map("slow")) }).to_string();
+    let mut slow = Vec::new();
+    for number in 0..veltrix_control_plane::limits::UPDATES_WAITING * 2 {
+        let mut stream = tokio::net::TcpStream::connect(control_plane.address).await.unwrap();
+        let (path, kind) = match number % 2 {
+            0 => ("/v1/route-map", "application/json"),
+            _ => ("/veltrix.v1.ControlPlane/UpdateRouteMap", "application/grpc"),
+        };
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: {kind}\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // It is said when somebody wants the body.
+        let mut goes_on = [0; 25];
+        in_time("leave to send the body", stream.read_exact(&mut goes_on)).await.unwrap();
+        assert_eq!(&goes_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream.write_all(&body.as_bytes()[..body.len() / 2]).await.unwrap();
+        slow.push(stream);
+    }
+    let mut operator = control_plane.operator().await;
+    assert_eq!(operator.update(update(&map("quick"))).await.unwrap().version, 1);
+    slow[0].write_all(&body.as_bytes()[body.len() / 2..]).await.unwrap();
+    let mut answer = [0; 12];
+    in_time("an answer", slow[0].read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    assert_eq!(operator.in_force().await, Some((2, map("slow"))));
+    drop(slow);
+    control_plane.stop().await;
+}
+
+#[tokio::test]
 async fn more_reads_of_whole_maps_than_fit_are_refused_until_clients_have_theirs() {
     let control_plane = ControlPlane::start().await;
     let mut operator = control_plane.operator().await;

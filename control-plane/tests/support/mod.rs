@@ -123,7 +123,7 @@ pub async fn call_with(control_plane: &Remote, method: &str, path: &str, headers
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// Until so many updates are received, checked, waiting or under way.
+/// Until so many updates are checked, waiting or under way.
 pub async fn until_updates_wait(control_plane: &Remote, count: usize) {
     let line = format!("veltrix_control_plane_updates_waiting {count}");
     let poll =
