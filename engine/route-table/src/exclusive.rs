@@ -30,6 +30,61 @@ impl Exclusive {
     }
 }
 
+/// Whether a route is asked, as far as it is known before all was looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is.
+    Sure,
+    /// Only if none of those before it matches that depend on lookups.
+    Open,
+    /// It is not: one before it matches.
+    Never,
+}
+
+/// What is known of the routes of a group that stand before the one at hand. Routes pass in the order in which they are asked, group by group.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ahead {
+    group: Option<u32>,
+    /// One matches; one that matches lets no other be asked.
+    matches: bool,
+    ends: bool,
+    /// The same of those that wait.
+    may_match: bool,
+    may_end: bool,
+}
+
+impl Ahead {
+    /// Whether the next route is asked.
+    pub(crate) fn turn(&mut self, own: &Exclusive) -> Turn {
+        if self.group != Some(own.group) {
+            *self = Ahead { group: Some(own.group), ..Ahead::default() };
+        }
+        if self.ends || (own.is_default && self.matches) {
+            Turn::Never
+        } else if self.may_end || (own.is_default && self.may_match) {
+            Turn::Open
+        } else {
+            Turn::Sure
+        }
+    }
+
+    /// Takes in what that route says. One that matches and is not sure to be asked counts all the same for those behind it: if it is not
+    /// asked, then because another one lets none of them be asked.
+    pub(crate) fn pass(&mut self, own: &Exclusive, truth: Truth) {
+        match truth {
+            Truth::True => {
+                self.matches = true;
+                self.ends |= !own.continues;
+            }
+            Truth::Pending(pending) if pending.may_be_true() => {
+                self.may_match = true;
+                self.may_end |= !own.continues;
+            }
+            Truth::False | Truth::Absent | Truth::Pending(_) => {}
+        }
+    }
+}
+
 /// What was decided of an event's routes in groups; reused for all events.
 #[derive(Debug, Default)]
 pub(crate) struct Aside {

@@ -79,6 +79,7 @@ mod explain;
 mod fault;
 mod fields;
 mod filed;
+mod foreseen;
 mod found;
 mod group;
 // Public for their benchmarks and fuzz targets only, and no part of what the crate promises.

@@ -356,13 +356,6 @@ impl Inquiry {
         })
     }
 
-    /// Reads all answers that there are, whether anything was needed or not.
-    pub(crate) fn take_in_all(&mut self, lookups: &Lookups, fields: &Fields, answers: &Answers) {
-        self.need((0..lookups.rows.len() as u8).map(LookupIndex));
-        self.take_in(lookups, fields, answers);
-        self.needed = 0;
-    }
-
     /// The key of a lookup, if it is known and there is one.
     pub(crate) fn key_of(&self, lookup: LookupIndex) -> Option<&[u8]> {
         match self.state(lookup) {
@@ -371,19 +364,27 @@ impl Inquiry {
         }
     }
 
-    /// Reads the answers to what was needed.
+    /// Reads the answers that came since keys became known.
     pub(crate) fn take_in(&mut self, lookups: &Lookups, fields: &Fields, answers: &Answers) {
-        let needed = self.needed;
-        for (number, row) in (0..).zip(&lookups.rows).filter(|(number, _)| needed & 1 << number != 0) {
-            let lookup = LookupIndex(number);
-            let state = match answers.of(lookup) {
-                None => continue,
-                Some(Answer::NotFound) => State::Missing,
-                Some(Answer::Failed) => State::Failed,
-                Some(Answer::Found { .. }) => self.read(fields, row.plan, answers.bytes_of(lookup)),
-            };
-            self.set(lookup, state);
+        for number in 0..lookups.rows.len() as u8 {
+            if let State::Keyed { .. } = self.state(LookupIndex(number)) {
+                self.take_in_one(LookupIndex(number), lookups, fields, answers);
+            }
         }
+    }
+
+    /// Reads the answer to a lookup whose key is known, if it is there, and returns what is known then.
+    fn take_in_one(&mut self, lookup: LookupIndex, lookups: &Lookups, fields: &Fields, answers: &Answers) -> State {
+        let state = match answers.of(lookup) {
+            None => return self.state(lookup),
+            Some(Answer::NotFound) => State::Missing,
+            Some(Answer::Failed) => State::Failed,
+            Some(Answer::Found { .. }) => {
+                let plan = lookups.rows.get(lookup.get()).and_then(|row| row.plan);
+                self.read(fields, plan, answers.bytes_of(lookup))
+            }
+        };
+        self.set(lookup, state)
     }
 
     fn read(&mut self, fields: &Fields, plan: Option<PlanIndex>, answer: &[u8]) -> State {
@@ -477,8 +478,12 @@ impl Evaluation<'_> {
         if !is_key {
             inquiry.keys.truncate(at);
         }
-        let state = if is_key { State::Keyed { at: at as u32, len: len as u32 } } else { State::Missing };
-        inquiry.set(lookup, state)
+        if !is_key {
+            return inquiry.set(lookup, State::Missing);
+        }
+        inquiry.set(lookup, State::Keyed { at: at as u32, len: len as u32 });
+        // It may have been answered before anybody asked.
+        inquiry.take_in_one(lookup, self.lookups, self.fields, self.facts.answers)
     }
 
     /// Adds the key that a field of the payload is to `keys`, if it is one.

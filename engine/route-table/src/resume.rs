@@ -5,17 +5,17 @@
 use crate::condition::Truth;
 use crate::deliveries::{Deliveries, Verdict};
 use crate::event::Event;
-use crate::exclusive::Exclusive;
-use crate::lookups::{Answers, Inquiry, LookupIndex, Pending};
+use crate::exclusive::{Ahead, Exclusive, Turn};
+use crate::lookups::{Answers, Inquiry, Pending};
 use crate::table::{Candidate, Delivering, RouteTable};
 
 /// A route that can't be decided before something was looked up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
     /// With all of its condition.
-    candidate: Candidate,
-    /// The answer to get first.
-    lookup: LookupIndex,
+    pub(crate) candidate: Candidate,
+    /// What may become of it, and the answer to get first.
+    pub(crate) pending: Pending,
     /// Not if another route of its exclusive group may yet keep this one from being asked.
     is_asked: bool,
 }
@@ -63,40 +63,21 @@ impl Delivering<'_> {
         // An event may come to a route by several of its values.
         waiting.dedup_by_key(|waiting| waiting.candidate.route);
         let mut decided = aside.in_order(exclusives).peekable();
-        let (mut group, mut ahead) = (None, Ahead::default());
+        let mut ahead = Ahead::default();
         waiting.retain_mut(|waiting| {
             let Some(own) = exclusive(waiting) else { return true };
-            if group.replace(own.group) != Some(own.group) {
-                ahead = Ahead::default();
-            }
             while let Some((other, truth)) = decided.next_if(|(other, _)| other.order() < own.order()) {
-                if other.group == own.group && truth == Truth::True {
-                    ahead.matches = true;
-                    ahead.ends |= !other.continues;
-                }
+                ahead.turn(other);
+                ahead.pass(other, truth);
             }
-            if ahead.ends || (own.is_default && ahead.matches) {
-                return false;
-            }
-            waiting.is_asked = !(ahead.may_end || (own.is_default && ahead.may_match));
-            ahead.may_match = true;
-            ahead.may_end |= !own.continues;
-            true
+            let turn = ahead.turn(own);
+            ahead.pass(own, Truth::Pending(waiting.pending));
+            waiting.is_asked = turn == Turn::Sure;
+            turn != Turn::Never
         });
-        inquiry.need(waiting.iter().filter(|waiting| waiting.is_asked).map(|waiting| waiting.lookup));
+        inquiry.need(waiting.iter().filter(|waiting| waiting.is_asked).map(|waiting| waiting.pending.lookup));
         !waiting.is_empty()
     }
-}
-
-/// What routes of a group say that stand before the one at hand.
-#[derive(Default)]
-struct Ahead {
-    /// One matches; one that matches lets no other be asked.
-    matches: bool,
-    ends: bool,
-    /// The same of those that wait.
-    may_match: bool,
-    may_end: bool,
 }
 
 impl Delivering<'_> {
@@ -106,7 +87,7 @@ impl Delivering<'_> {
         if pending.may_be_true() || self.is_absence_told(candidate.route) {
             let condition = self.table.lookups.root_of(candidate.condition);
             let candidate = Candidate { condition, ..candidate };
-            self.waiting.push(Waiting { candidate, lookup: pending.lookup, is_asked: true });
+            self.waiting.push(Waiting { candidate, pending, is_asked: true });
         }
     }
 }

@@ -698,7 +698,7 @@ impl Sink for Delivering<'_> {
 
 impl Delivering<'_> {
     #[inline]
-    fn deliver(&mut self, fan_out: u32, route: RouteIndex) {
+    pub(crate) fn deliver(&mut self, fan_out: u32, route: RouteIndex) {
         let FanOut { first, count } = self.table.fan_outs.get(fan_out as usize).copied().unwrap_or_default();
         for destination in self.table.fan_out_destinations.get(range(first, count)).unwrap_or_default() {
             self.add(*destination, Some(route));
@@ -720,25 +720,40 @@ impl Delivering<'_> {
         if !self.aside.is_empty() {
             self.settle();
         }
+        let verdict = if self.is_wanted() { Verdict::Routed } else { self.let_go(slot) };
+        self.name_topics_and_routes(slot, facts, work);
+        verdict
+    }
+
+    /// Whether a route wants the event, or can't be decided and asks for a dead letter.
+    #[inline]
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.list.is_empty() || self.undecided.is_some() || !self.placing.named.is_empty()
+    }
+
+    /// Does with the event what its tenant or the map says of events that no route wants.
+    #[inline]
+    pub(crate) fn let_go(&mut self, slot: u32) -> Verdict {
         let row = self.table.slots.get(slot as usize);
-        let verdict = if !self.list.is_empty() || self.undecided.is_some() || !self.placing.named.is_empty() {
-            Verdict::Routed
-        } else {
-            let policy = row.and_then(|row| row.unmatched).unwrap_or(self.table.unmatched);
-            if let Unmatched::Destination(destination) = policy {
-                self.add(destination, None);
-            }
-            Verdict::Unmatched(policy)
-        };
+        let policy = row.and_then(|row| row.unmatched).unwrap_or(self.table.unmatched);
+        if let Unmatched::Destination(destination) = policy {
+            self.add(destination, None);
+        }
+        Verdict::Unmatched(policy)
+    }
+
+    /// Finds the topics of destinations with placeholders, and puts a tenant's own routes in the place of those that were asked.
+    #[inline]
+    pub(crate) fn name_topics_and_routes(&mut self, slot: u32, facts: &Facts<'_>, work: &mut Work<'_>) {
         if !self.placing.named.is_empty() {
             self.place(facts, slot, work);
         }
+        let row = self.table.slots.get(slot as usize);
         if let Some(row) = row.filter(|row| row.alike.is_some()) {
             let routes = self.list.iter_mut().map(|delivery| &mut delivery.route);
             let routes = routes.chain(self.placing.unplaced.iter_mut().map(|unplaced| &mut unplaced.route));
             self.table.move_routes(routes.filter_map(Option::as_mut).chain(self.undecided.as_mut()), row);
         }
-        verdict
     }
 
     /// Whether it makes a difference for a route that its condition is absent and not false.
@@ -757,7 +772,7 @@ impl Delivering<'_> {
         }
     }
 
-    fn note_undecided(&mut self, route: RouteIndex) {
+    pub(crate) fn note_undecided(&mut self, route: RouteIndex) {
         *self.undecided = Some(self.undecided.map_or(route, |earlier| earlier.min(route)));
     }
 

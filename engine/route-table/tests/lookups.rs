@@ -313,7 +313,7 @@ fn an_explanation_tells_what_has_to_be_looked_up_and_what_was_found() {
     assert_eq!(
         first.to_string(),
         "type hunt.clue.found (header `ce_type`), no tenant\n\
-         where else it goes depends on lookup player of p7\n\
+         where it goes depends on lookup player of p7\n\
          ? r0: lookup.player.region == 'eu': has to be looked up, in player under p7\n\
          ? r1: lookup.player.level >= 8: has to be looked up, in player under p7\n\
          - r2: payload.n == 1: payload.n is 2"

@@ -22,7 +22,7 @@ use crate::evaluate::{Facts, Memory, Work};
 use crate::event::{Event, Value};
 use crate::filed::{Filed, RouteTypes};
 use crate::json;
-use crate::lookups::{Answers, LookupIndex, NO_ANSWERS};
+use crate::lookups::{Answers, NO_ANSWERS};
 use crate::protobuf::{self, check::Schema};
 use crate::source::{PayloadRule, SourceRule, Unreadable};
 use crate::table::{RouteIndex, RouteTable, Written};
@@ -43,7 +43,7 @@ pub struct Explanation {
     pub payload: Option<NoFields>,
     /// The routes that the event meets, those of its tenant included, in the order of the map.
     pub routes: Vec<RouteExplanation>,
-    /// Where it goes, each destination once.
+    /// Where it goes, each destination once; as long as something has to be looked up, where it goes whatever that says.
     pub deliveries: Vec<DeliveryExplanation>,
     /// The destinations with placeholders that have no topic for it, each once.
     pub unplaced: Vec<UnplacedExplanation>,
@@ -53,7 +53,7 @@ pub struct Explanation {
     pub has_policy_of_tenant: bool,
     /// The route that makes a dead letter of it, because its condition is absent.
     pub undecided: Option<String>,
-    /// What has to be looked up before it is known where it goes: lookups and their keys. Then `deliveries` are only those that are sure.
+    /// What has to be looked up before it is known where else it goes: lookups and their keys.
     pub needs: Vec<(String, String)>,
 }
 
@@ -222,15 +222,7 @@ impl RouteTable {
 
     /// The same, with what lookups say; what is not among `answers` is told as not known.
     pub fn explain_with<E: Event>(&self, event: &E, answers: &Answers) -> Explanation {
-        let mut deliveries = Deliveries::new();
-        self.route(event, &mut deliveries);
-        let needs =
-            |deliveries: &Deliveries| -> Vec<LookupIndex> { deliveries.needs().map(|need| need.lookup).collect() };
-        let mut needed = Vec::new();
-        while needed != needs(&deliveries) {
-            needed = needs(&deliveries);
-            self.resume(event, answers, &mut deliveries);
-        }
+        let deliveries = self.foresee_certain(event, answers);
         let needs = deliveries.needs().map(|need| (self.lookup_id(need.lookup).to_owned(), shown_bytes(need.key)));
         let mut explanation = Explanation {
             event_type: Err(Unreadable::TypeMissing),
@@ -247,7 +239,6 @@ impl RouteTable {
         };
         let mut memory = Memory::default();
         memory.begin(self.readers, self.lookups.rows.len());
-        memory.buffers.inquiry.take_in_all(&self.lookups, &self.fields, answers);
         let read = self.with_facts(event, answers, &mut memory, |facts, work| {
             explanation.event_type = Ok(shown_bytes(facts.event_type));
             let tenant = facts.tenant.value(&self.texts, facts.event);

@@ -329,8 +329,10 @@ impl Display for Explanation {
             }
             (None, _) => {}
         }
+        let goes_nowhere = self.deliveries.is_empty() && self.unplaced.is_empty() && self.undecided.is_none();
+        let else_ = if goes_nowhere { "" } else { " else" };
         for (lookup, key) in &self.needs {
-            write!(f, "\nwhere else it goes depends on lookup {lookup} of {key}")?;
+            write!(f, "\nwhere{else_} it goes depends on lookup {lookup} of {key}")?;
         }
         let mut others: Vec<(&str, &RouteTypes)> = Vec::new();
         for route in &self.routes {
