@@ -137,10 +137,12 @@ fn what_explain_cannot_read_is_told_with_its_place() {
         (&["explain", "map.txtpb", "-"][..], "{\n \"headrs\": {}}", 1, "standard input:2:9: unknown field `headrs`"),
         (&["explain", "map.txtpb", "-"], r#"{"payload": 1, "payload_text": "1"}"#, 1, "leave one in"),
         (&["explain", "map.txtpb", "-"], r#"{"payload_base64": "e"}"#, 1, "`payload_base64` is no base64"),
+        (&["explain", "map.txtpb", "-"], "\n []", 1, "standard input:2:2: this is no event, which is a JSON object"),
+        (&["explain", "map.txtpb", "-"], "7", 1, "an event is a JSON object such as"),
         (&["explain", "map.txtpb", "none.json"], "", 1, "can't read `none.json`"),
         (&["explain", "-", "-"], "", 2, "only one of the files"),
         (&["explain", "broken.txtpb", "event.json"], "", 1, "refused"),
-        (&["explain", "map.txtpb", "event.json", "--route", "rihc"], "", 2, "no route `rihc`"),
+        (&["explain", "map.txtpb", "event.json", "--route", "rihc"], "", 2, "no route `rihc`; did you mean `rich`?"),
         (&["explain", "map.txtpb", "event.json", "--route", "own"], "", 2, "another tenant's"),
     ] {
         let (code, _, stderr) = run(files.path(), arguments, input);
@@ -167,6 +169,7 @@ fn diff_says_what_changes_in_the_map_and_for_events() {
     let answer = json(&run(files.path(), &arguments, &events).1);
     assert_eq!((&answer["changes"][0]["how"], &answer["changes"][1]["id"]), (&"removed".into(), &"wealthy".into()));
     assert_eq!((&answer["events"]["count"], &answer["events"]["told"][0]["line"]), (&2.into(), &1.into()));
+    assert_eq!((&answer["events"]["dependOnLookups"], &answer["events"]["open"]), (&0.into(), &serde_json::json!([])));
     let (code, _, stderr) = run(files.path(), &["diff", "old.txtpb", "new.txtpb", "--events", "-"], "{}\n{\n");
     assert!(code == 1 && stderr.contains("standard input:2:"), "{stderr}");
 }
@@ -224,7 +227,10 @@ fn routes_that_are_switched_off_in_groups_or_shared_by_tenants_are_told_as_such(
     assert_eq!((&route("one")["outcome"], &route("one")["exclusive"]["behind"]), (&"matched".into(), &Value::Null));
     assert_eq!(
         (&route("two")["outcome"], &route("two")["exclusive"]),
-        (&"excluded".into(), &serde_json::json!({ "group": "flow", "default": false, "behind": "one" }))
+        (
+            &"excluded".into(),
+            &serde_json::json!({ "group": "flow", "default": false, "behind": "one", "unless": [], "unlessMore": 0 })
+        )
     );
     assert_eq!((&route("other")["outcome"], &route("other")["ofTenant"]), (&"no_match".into(), &true.into()));
     let stdout = run(files.path(), &["diff", "old.txtpb", "new.txtpb"], "").1;
@@ -238,4 +244,121 @@ fn routes_that_are_switched_off_in_groups_or_shared_by_tenants_are_told_as_such(
         (&shared["tenant"], &shared["alike"], &shared["compiledRoutes"]),
         (&"test".into(), &"live".into(), &0.into())
     );
+}
+
+/// A map in which where events go depends on lookups.
+const TIERS: &str = r#"
+    name: "hunt"
+    destinations { id: "lake" kafka { topic: "lake-{tenant}" } }
+    destinations { id: "plain" kafka { topic: "plain" } }
+    destinations { id: "desk" kafka { topic: "desk" } }
+    destinations { id: "spare" kafka { topic: "spare" } }
+    lookups { id: "c" key { part: RECORD_PART_KEY } table { kafka { topic: "tiers" } } }
+    lookups { id: "shard" key { field { names: "hunt_id" } } table { kafka { topic: "shards" } } }
+    tenants { id: "acme" }
+    routes { id: "to-lake" types { prefixes: "a." } to: "lake" }
+    routes { id: "to-plain" types { prefixes: "a." } to: "plain" }
+    routes { id: "vip" types { prefixes: "a." } to: "desk" when { cel: "lookup.c.tier == 'gold'" } }
+    routes { id: "gold" types { exact: "b" } to: "desk" exclusive { group: "g" } when { cel: "lookup.c.tier == 'gold'" } }
+    routes { id: "silver" types { exact: "b" } to: "plain" exclusive { group: "g" priority: 1 } when { cel: "lookup.c.tier == 'silver'" } }
+    routes { id: "rest" types { exact: "b" } to: "spare" exclusive { group: "g" default: true } }
+    routes { id: "open" types { exact: "d" } to: "spare" when { cel: "lookup.shard.tier == 'open'" } on_absent: ON_ABSENT_DEAD_LETTER }
+"#;
+
+/// An event of the tenant `acme` with the key `k`, and what else is said of it.
+fn of_acme(event_type: &str, more: &str) -> String {
+    format!(r#"{{"key": "k", "headers": {{"ce_type": "{event_type}", "ce_tenant": "acme"}} {more}}}"#)
+}
+
+/// The map without the route.
+fn without(map: &str, route: &str) -> String {
+    let start = format!("routes {{ id: \"{route}\"");
+    map.lines().filter(|line| !line.trim_start().starts_with(&start)).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn diff_compares_what_is_certain_and_counts_events_that_depend_on_lookups() {
+    let silver = TIERS.replace("'gold'\" } }\n    routes { id: \"gold\"", "'silver'\" } }\n    routes { id: \"gold\"");
+    let other_default = TIERS.replace("to: \"spare\" exclusive", "to: \"plain\" exclusive");
+    let files = directory(&[
+        ("old.txtpb", TIERS),
+        ("no-lake.txtpb", &without(TIERS, "to-lake")),
+        ("no-vip.txtpb", &without(TIERS, "vip")),
+        ("silver.txtpb", &silver),
+        ("default.txtpb", &other_default),
+    ]);
+    let said = |new: &str, event: &str| {
+        let (code, stdout, stderr) = run(files.path(), &["diff", "old.txtpb", new, "--events", "-"], event);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        stdout[stdout.find("event on").or(stdout.find("0 of")).unwrap()..].to_owned()
+    };
+    let counted = |changed: usize| {
+        format!(
+            "{changed} of 1 events are delivered otherwise, whatever lookups say\n\
+             1 of 1 events depend on lookups; say in their `lookups` what these find\n"
+        )
+    };
+    let lost = "event on line 1\n    - lake, by route to-lake\n    ? depends on lookup c of k\n";
+    assert_eq!(said("no-lake.txtpb", &of_acme("a.x", "")), format!("{lost}{}", counted(1)));
+    let before = "event on line 1\n    ? depends before on lookup c of k\n";
+    assert_eq!(said("no-vip.txtpb", &of_acme("a.x", "")), format!("{before}{}", counted(0)));
+    let open = "event on line 1\n    ? depends on lookup c of k\n";
+    assert_eq!(said("silver.txtpb", &of_acme("a.x", "")), format!("{open}{}", counted(0)));
+    assert_eq!(said("default.txtpb", &of_acme("b", "")), format!("{open}{}", counted(0)));
+    let gold = of_acme("a.x", r#", "lookups": {"c": {"tier": "gold"}}"#);
+    let of_one = "1 of 1 events are delivered otherwise\n";
+    assert_eq!(said("silver.txtpb", &gold), format!("event on line 1\n    - desk, by route vip\n{of_one}"));
+    let found_nothing = of_acme("b", r#", "lookups": {"c": null}"#);
+    let moved = "event on line 1\n    + plain, by route rest\n    - spare, by route rest\n";
+    assert_eq!(said("default.txtpb", &found_nothing), format!("{moved}{of_one}"));
+    let arguments = ["diff", "old.txtpb", "silver.txtpb", "--events", "-", "--json"];
+    let answer = json(&run(files.path(), &arguments, &of_acme("a.x", "")).1);
+    let events = &answer["events"];
+    assert_eq!((&events["changed"], &events["dependOnLookups"]), (&0.into(), &1.into()));
+    assert_eq!(events["open"][0]["needsAfter"][0], serde_json::json!({ "lookup": "c", "key": "k" }));
+}
+
+#[test]
+fn explain_says_of_routes_behind_one_that_waits_when_they_are_asked() {
+    let files = directory(&[("map.txtpb", TIERS)]);
+    let said = |event: &str| run(files.path(), &["explain", "map.txtpb", "-", "--json"], event).1;
+    let (_, stdout, _) = run(files.path(), &["explain", "map.txtpb", "-"], &of_acme("b", ""));
+    for line in [
+        "\nwhere it goes depends on lookup c of k\n",
+        "\n? gold: lookup.c.tier == 'gold': has to be looked up, in c under k\n",
+        "\n? silver: only if gold does not match, and lookup.c.tier == 'silver': has to be looked up, in c under k\n",
+        "\n? rest: only if none of gold, silver matches, as the default of group g\n",
+    ] {
+        assert!(stdout.contains(line), "{line}{stdout}");
+    }
+    let answer = json(&said(&of_acme("b", "")));
+    let rest = answer["routes"].as_array().unwrap().iter().find(|route| route["id"] == "rest").unwrap();
+    assert_eq!(
+        (&rest["outcome"], &rest["exclusive"]["unless"]),
+        (&"waiting".into(), &serde_json::json!(["gold", "silver"]))
+    );
+}
+
+#[test]
+fn explain_takes_what_lookups_find_from_the_event() {
+    let files = directory(&[("map.txtpb", TIERS)]);
+    let run = |event: &str| run(files.path(), &["explain", "map.txtpb", "-"], event);
+    let said = |event_type: &str, more: &str| run(&of_acme(event_type, more)).1;
+    let gold = said("b", r#", "lookups": {"c": {"tier": "gold"}, "shard": null}"#);
+    assert!(gold.contains("\ngoes to desk (topic desk), by route gold\n"), "{gold}");
+    assert!(gold.contains("\n- rest: matches, but is the default of group g, and route gold matches"), "{gold}");
+    let nothing = said("b", r#", "lookups": {"c": null}"#);
+    assert!(nothing.contains("\ngoes to spare (topic spare), by route rest\n"), "{nothing}");
+    let failed = said("d", r#", "payload": {"hunt_id": "h"}, "lookups_failed": ["shard"]"#);
+    assert!(failed.contains("open: neither true nor false, which makes a dead letter: "), "{failed}");
+    assert!(failed.contains(": lookup shard has failed\n"), "{failed}");
+    let keyless = said("d", r#", "payload": {}, "lookups": {"shard": {"tier": "open"}}"#);
+    assert!(keyless.contains(": nothing is looked up in shard, as its key payload.hunt_id is missing\n"), "{keyless}");
+    for (more, expected) in [
+        (r#", "lookups": {"shrad": 1}"#, "the map has no lookup `shrad`; did you mean `shard`?"),
+        (r#", "lookups": {"c": 1}, "lookups_failed": ["c"]"#, "leave it in one"),
+    ] {
+        let (code, _, stderr) = run(&of_acme("b", more));
+        assert!(code == 1 && stderr.contains(expected), "{stderr}");
+    }
 }

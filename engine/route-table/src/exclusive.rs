@@ -23,11 +23,6 @@ impl Exclusive {
     pub(crate) fn order(&self) -> (u32, bool, u32, RouteIndex) {
         (self.group, self.is_default, self.priority, self.route)
     }
-
-    /// Whether this route keeps `other` from being asked, if it is the last one of their group that delivers.
-    pub(crate) fn keeps(&self, other: &Exclusive) -> bool {
-        self.route != other.route && (other.is_default || (!self.continues && self.order() < other.order()))
-    }
 }
 
 /// Whether a route is asked, as far as it is known before all was looked up.

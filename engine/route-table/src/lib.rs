@@ -108,10 +108,11 @@ mod zones;
 
 pub use analyze::{Analysis, Finding, FindingKind, RouteCost, Sharing, analyze};
 pub use canonical::canonical;
+pub use cel::nearest;
 pub use compile::{Compiler, compile};
 pub use condition::Truth;
 pub use deliveries::{Deliveries, Delivery, Matches, Verdict};
-pub use diff::{Aspect, Change, Detail, EventDiff, How, Subject, diff, diff_event};
+pub use diff::{Aspect, Change, Detail, EventDiff, How, Subject, diff, diff_event, diff_event_with};
 pub use event::{Event, Value};
 pub use explain::{
     Actual, ActualValue, Because, Cause, DeliveryExplanation, Explanation, InGroup, NoFields, Outcome,

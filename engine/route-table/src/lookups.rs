@@ -16,7 +16,7 @@ use crate::found::{Found, Kind};
 use crate::json;
 use crate::limits;
 use crate::predicate::{Attribute, Datum, Predicate};
-use crate::table::Text;
+use crate::table::{RouteTable, Text};
 use std::time::Duration;
 
 /// Place of a lookup in one table, in the order of the map; meaningless in any other.
@@ -300,7 +300,9 @@ enum State {
         at: u32,
         len: u32,
     },
-    /// There is no key, or nothing was found under it.
+    /// There is no key.
+    Keyless,
+    /// Nothing was found under the key.
     Missing,
     Failed,
     /// Where its places begin among all that were found: the answer itself, then the fields of its plan.
@@ -364,6 +366,11 @@ impl Inquiry {
         }
     }
 
+    /// Whether the event has no key for a lookup, which somebody has asked for.
+    pub(crate) fn is_keyless(&self, lookup: LookupIndex) -> bool {
+        matches!(self.state(lookup), State::Keyless)
+    }
+
     /// Reads the answers that came since keys became known.
     pub(crate) fn take_in(&mut self, lookups: &Lookups, fields: &Fields, answers: &Answers) {
         for number in 0..lookups.rows.len() as u8 {
@@ -400,6 +407,14 @@ impl Inquiry {
             self.found.extend(places.map(|number| reading.values(fields, number).next()));
         }
         State::Found { first }
+    }
+}
+
+impl RouteTable {
+    /// The lookup that the map declares under this id; for answers that are known beforehand.
+    pub fn lookup_index(&self, id: &str) -> Option<LookupIndex> {
+        let place = self.lookups().position(|lookup| lookup.id == id)?;
+        u8::try_from(place).ok().map(LookupIndex)
     }
 }
 
@@ -442,7 +457,7 @@ impl Evaluation<'_> {
         };
         let first = match state {
             State::Found { first } => first,
-            State::Missing => return AnswerAt::Known(None),
+            State::Keyless | State::Missing => return AnswerAt::Known(None),
             State::Failed => return AnswerAt::Failed,
             State::Unknown | State::Keyed { .. } => return AnswerAt::Unknown,
         };
@@ -479,7 +494,7 @@ impl Evaluation<'_> {
             inquiry.keys.truncate(at);
         }
         if !is_key {
-            return inquiry.set(lookup, State::Missing);
+            return inquiry.set(lookup, State::Keyless);
         }
         inquiry.set(lookup, State::Keyed { at: at as u32, len: len as u32 });
         // It may have been answered before anybody asked.

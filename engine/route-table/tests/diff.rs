@@ -113,7 +113,8 @@ proptest! {
             let ((was, was_dead), (is, is_dead)) = (fate(&old, event), fate(&new, event));
             prop_assert!(told.is_empty() || !changes.is_empty(), "{} but no change", told);
             prop_assert_eq!(told.is_empty(), (&was, was_dead) == (&is, is_dead));
-            prop_assert_eq!(told.dead_letter, (was_dead, is_dead));
+            prop_assert_eq!(told.dead_letter, (Some(was_dead), Some(is_dead)));
+            prop_assert!(!told.depends_on_lookups());
             let only = |these: &BTreeMap<String, Delivered>, those: &BTreeMap<String, Delivered>| {
                 let only = these.iter().filter(|(to, _)| !those.contains_key(*to));
                 only.map(|(to, sent)| (to.clone(), sent.route.clone())).collect::<Vec<_>>()

@@ -129,11 +129,13 @@ fn compare(table: &RouteTable, map: &RouteMap, event: &OwnedEvent) {
     check_groups(&explanation, &expected, map.routes.len());
     for (route, (written, truth)) in explanation.routes.iter().zip(&expected) {
         let said = match &route.outcome {
-            Outcome::Matched | Outcome::Excluded => Some(support::Truth::True),
+            Outcome::Matched | Outcome::Excluded(None) => Some(support::Truth::True),
             Outcome::Disabled | Outcome::OtherType(_) => None,
             Outcome::NoMatch(_) => Some(support::Truth::False),
             Outcome::Absent { .. } => Some(support::Truth::Absent),
-            Outcome::Waiting(cause) => panic!("there is nothing to be looked up: {cause}"),
+            other @ (Outcome::Waiting(_) | Outcome::Deferred | Outcome::Excluded(Some(_))) => {
+                panic!("there is nothing to be looked up: {other:?}")
+            }
         };
         assert_eq!(said, *truth, "{}: {:?}", route.id, written.when);
         assert_eq!(route.outcome == Outcome::Disabled, written.disabled);

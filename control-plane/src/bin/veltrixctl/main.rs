@@ -63,14 +63,18 @@ Examples:
   veltrixctl explain routes.proto event.json --route clues   of one route only
   echo '{\"headers\": {\"ce_type\": \"hunt.clue.found\"}, \"payload\": {\"points\": 7}}' | veltrixctl explain schemas/ -
 An event is a JSON object: `topic`, `key`, `headers` (an object of texts), `payload` (any JSON), `payload_text` or `payload_base64` (a protobuf message), and `timestamp`
-(milliseconds since 1970); all of them can be left out.";
+(milliseconds since 1970); all of them can be left out.
+Nothing is looked up: `lookups` says what lookups find, by their ids, any JSON or null for nothing, and `lookups_failed` is a list of those that
+fail. What depends on others is told as not known.
+  echo '{\"headers\": {\"ce_type\": \"hunt.clue.found\"}, \"key\": \"p7\", \"lookups\": {\"player\": {\"region\": \"eu\"}, \"shard\": null}}' | veltrixctl explain schemas/ -";
 
 const DIFF_EXAMPLES: &str = "\
 Examples:
   veltrixctl get -o now.binpb && veltrixctl diff now.binpb routes.proto
   veltrixctl diff now.binpb routes.proto --events events.jsonl   which events are delivered otherwise
   veltrixctl diff now.binpb routes.proto --json | jq -r '.changes[] | select(.kind == \"route\") | .id'
-The events are JSON objects as `veltrixctl explain --help` says, one on each line.";
+The events are JSON objects as `veltrixctl explain --help` says, one on each line. Only what is certain is compared; those that depend on
+lookups which they have no answer of in `lookups` are counted and listed.";
 
 const ANALYZE_EXAMPLES: &str = "\
 Examples:

@@ -10,7 +10,7 @@ use veltrix_proto::v1::RouteMap;
 use veltrix_route_table::{
     Actual, Analysis, Because, Cause, Change, Compiler, EventDiff, Explanation, Finding, FindingKind, How, InGroup,
     Outcome, RouteCost, RouteExplanation, RouteTable, SharePlace, Sharing, Subject, TenantFound, Truth, Unmatched,
-    UnplacedExplanation, ValueKind, Verdict, Written, analyze, diff, diff_event,
+    UnplacedExplanation, ValueKind, Verdict, Written, analyze, diff, diff_event_with, nearest,
 };
 
 /// Changed events that are told before they are only counted.
@@ -37,11 +37,13 @@ fn map_of(source: &Source) -> Result<RouteMap, Failure> {
 /// Why the event in a file goes where it goes; of one route only, if it is named.
 pub(crate) fn explain(source: &Source, event: &Path, route: Option<&str>) -> Result<Answer, Failure> {
     let table = table_of(source)?;
-    let mut explanation = table.explain(&events::read(event)?);
+    let event = events::read(event, &table)?;
+    let mut explanation = table.explain_with(&event, &event.answers(&table));
     if let Some(id) = route {
-        let mut all = (0..).map_while(|place| table.route_index(place));
-        if !all.any(|route| table.route_id(route) == id) {
-            return Err(Failure::usage(format!("the map has no route `{id}`")));
+        let all = || (0..).map_while(|place| table.route_index(place)).map(|route| table.route_id(route));
+        if !all().any(|known| known == id) {
+            let help = nearest(id, all()).map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+            return Err(Failure::usage(format!("the map has no route `{id}`{help}")));
         }
         explanation.routes.retain(|route| route.id == id);
         if explanation.routes.is_empty() && explanation.event_type.is_ok() {
@@ -67,7 +69,6 @@ fn of_explanation(explanation: &Explanation) -> Value {
         Verdict::Unreadable(_) => "unreadable",
         Verdict::Waiting => "waiting",
     };
-    let needs = explanation.needs.iter().map(|(lookup, key)| json!({ "lookup": lookup, "key": key }));
     let deliveries = explanation.deliveries.iter().map(
         |delivery| json!({ "destination": delivery.destination, "topic": delivery.topic, "route": delivery.route }),
     );
@@ -81,11 +82,15 @@ fn of_explanation(explanation: &Explanation) -> Value {
         "verdict": verdict,
         "policyOfTenant": explanation.has_policy_of_tenant,
         "undecidedRoute": explanation.undecided,
-        "needs": needs.collect::<Vec<_>>(),
+        "needs": of_needs(&explanation.needs),
         "deliveries": deliveries.collect::<Vec<_>>(),
         "unplaced": explanation.unplaced.iter().map(of_unplaced).collect::<Vec<_>>(),
         "routes": explanation.routes.iter().map(of_route).collect::<Vec<_>>(),
     })
+}
+
+fn of_needs(needs: &[(String, String)]) -> Value {
+    needs.iter().map(|(lookup, key)| json!({ "lookup": lookup, "key": key })).collect()
 }
 
 fn of_unplaced(unplaced: &UnplacedExplanation) -> Value {
@@ -103,7 +108,8 @@ fn of_unplaced(unplaced: &UnplacedExplanation) -> Value {
 fn of_route(route: &RouteExplanation) -> Value {
     let (outcome, types, cause, dead_letter) = match &route.outcome {
         Outcome::Matched => ("matched", None, None, false),
-        Outcome::Excluded => ("excluded", None, None, false),
+        Outcome::Deferred => ("waiting", None, None, false),
+        Outcome::Excluded(cause) => ("excluded", None, cause.as_ref(), false),
         Outcome::Disabled => ("disabled", None, None, false),
         Outcome::OtherType(types) => {
             let types = json!({ "exact": types.exact, "prefixes": types.prefixes });
@@ -114,7 +120,7 @@ fn of_route(route: &RouteExplanation) -> Value {
         Outcome::Absent { cause, dead_letter } => ("absent", None, Some(cause), *dead_letter),
     };
     let exclusive = route.exclusive.as_ref().map(
-        |InGroup { group, is_default, behind }| json!({ "group": group, "default": is_default, "behind": behind }),
+        |InGroup { group, is_default, behind, unless, more }| json!({ "group": group, "default": is_default, "behind": behind, "unless": unless, "unlessMore": more }),
     );
     let written = match route.written {
         Written::Tree => "tree",
@@ -151,6 +157,11 @@ fn of_cause(cause: &Cause) -> Value {
         Because::Lookup { place, lookup, key } => {
             value["place"] = json!(place);
             value["lookup"] = json!({ "id": lookup, "key": key, "failed": key.is_none() });
+        }
+        Because::NoKey { place, lookup, key, actual } => {
+            value["place"] = json!(place);
+            let key = json!({ "place": key, "actual": of_actual(actual) });
+            value["lookup"] = json!({ "id": lookup, "key": null, "failed": false, "noKey": key });
         }
         Because::Parts { parts, more } => {
             value["parts"] = parts.iter().map(of_cause).collect();
@@ -197,27 +208,58 @@ pub(crate) fn changes(old: &Source, new: &Source, events: Option<&Path>) -> Resu
     }
     let mut value = json!({ "changes": changes.iter().map(of_change).collect::<Vec<_>>() });
     if let Some(path) = events {
-        let (mut count, mut changed, mut told) = (0usize, 0usize, Vec::new());
-        events::each(path, |line, event| {
-            count += 1;
-            let diff = diff_event(&tables.0, &tables.1, event);
-            changed += usize::from(!diff.is_empty());
-            if !diff.is_empty() && told.len() < EVENTS_TOLD {
-                told.push((line, diff));
-            }
-        })?;
-        for (line, diff) in &told {
-            text.push_str(&format!("event on line {line}\n    {}\n", diff.to_string().replace('\n', "\n    ")));
-        }
-        let more = changed - told.len();
-        if more > 0 {
-            text.push_str(&format!("and {more} more\n"));
-        }
-        text.push_str(&format!("{changed} of {count} events are delivered otherwise\n"));
-        let told: Vec<Value> = told.iter().map(|(line, diff)| of_event(*line, diff)).collect();
-        value["events"] = json!({ "count": count, "changed": changed, "told": told });
+        let (said, of_events) = changes_of_events(&tables.0, &tables.1, path)?;
+        text.push_str(&said);
+        value["events"] = of_events;
     }
     Ok(Answer { text, value })
+}
+
+/// What changes for the events of a file.
+fn changes_of_events(old: &RouteTable, new: &RouteTable, path: &Path) -> Result<(String, Value), Failure> {
+    let (mut count, mut changed, mut depending, mut open_only) = (0usize, 0usize, 0usize, 0usize);
+    // Those that change for certain, and those of which no more is known than that they depend on lookups.
+    let (mut told, mut open) = (Vec::new(), Vec::new());
+    events::each(path, &[old, new], |line, event| {
+        count += 1;
+        let diff = diff_event_with((old, &event.answers(old)), (new, &event.answers(new)), event);
+        depending += usize::from(diff.depends_on_lookups());
+        let (number, list) = match (diff.is_empty(), diff.depends_on_lookups()) {
+            (false, _) => (&mut changed, &mut told),
+            (true, true) => (&mut open_only, &mut open),
+            (true, false) => return,
+        };
+        *number += 1;
+        if list.len() < EVENTS_TOLD {
+            list.push((line, diff));
+        }
+    })?;
+    let mut text = String::new();
+    for (number, list) in [(changed, &told), (open_only, &open)] {
+        for (line, diff) in list {
+            text.push_str(&format!("event on line {line}\n    {}\n", diff.to_string().replace('\n', "\n    ")));
+        }
+        if number > list.len() {
+            text.push_str(&format!("and {} more\n", number - list.len()));
+        }
+    }
+    let certain = if depending > 0 { ", whatever lookups say" } else { "" };
+    text.push_str(&format!("{changed} of {count} events are delivered otherwise{certain}\n"));
+    if depending > 0 {
+        text.push_str(&format!(
+            "{depending} of {count} events depend on lookups; say in their `lookups` what these find\n"
+        ));
+    }
+    let of_events =
+        |list: &[(usize, EventDiff)]| list.iter().map(|(line, diff)| of_event(*line, diff)).collect::<Vec<_>>();
+    let value = json!({
+        "count": count,
+        "changed": changed,
+        "told": of_events(&told),
+        "dependOnLookups": depending,
+        "open": of_events(&open),
+    });
+    Ok((text, value))
 }
 
 /// What is needless or wrong in a map, and which routes cost most.
@@ -322,5 +364,7 @@ fn of_event(line: usize, diff: &EventDiff) -> Value {
         "readdressed": readdressed.collect::<Vec<_>>(),
         "deadLetterBefore": diff.dead_letter.0,
         "deadLetterAfter": diff.dead_letter.1,
+        "needsBefore": of_needs(&diff.needs.0),
+        "needsAfter": of_needs(&diff.needs.1),
     })
 }

@@ -61,7 +61,7 @@ mod timestamp;
 pub use error::{CelError, Reason, ReasonKind};
 pub use render::render;
 pub(crate) use render::{over_of, part, place_of, plain, text};
-pub(crate) use scope::nearest;
+pub use scope::nearest;
 pub use scope::{FieldType, MessageId, MessageTypes, Scope};
 
 use crate::limits;

@@ -105,8 +105,8 @@ pub enum FieldType {
     Map(Box<FieldType>),
 }
 
-/// The known name that `name` was most likely meant to be.
-pub(crate) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+/// The known name that `name` was most likely meant to be; `None` if it is like none of them.
+pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     // Names are short; what isn't, is no slip of the finger.
     let wanted: Vec<char> = name.chars().take(65).collect();
     if wanted.len() > 64 {

@@ -5,14 +5,13 @@
 //! does decide is which of an exclusive group is asked first if their priorities are equal, and that is compared; and which of several is
 //! named on a delivery, which [`diff_event`] tells.
 
+mod event;
 mod items;
 mod order;
 
-use crate::deliveries::Deliveries;
-use crate::event::Event;
-use crate::table::RouteTable;
+pub use event::{EventDiff, diff_event, diff_event_with};
 use items::Items;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::{Display, Formatter, Result};
 use veltrix_proto::v1::RouteMap;
 
@@ -195,72 +194,6 @@ impl Subject {
     }
 }
 
-/// What another table would make of an event: deliveries by the ids of their destinations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EventDiff {
-    /// Destinations that get it now, with the route that sends it there.
-    pub gained: Vec<(String, Option<String>)>,
-    /// Destinations that get it no more, with the route that sent it there.
-    pub lost: Vec<(String, Option<String>)>,
-    /// Destinations that get it by another route: by which before, and by which now. `None`: as no route wants it.
-    pub moved: Vec<(String, Option<String>, Option<String>)>,
-    /// Destinations that get it in another topic: in which before, and in which now.
-    pub readdressed: Vec<(String, String, String)>,
-    /// Whether it goes to the dead letters, before and now.
-    pub dead_letter: (bool, bool),
-}
-
-impl EventDiff {
-    /// Whether nothing changes for the event.
-    pub fn is_empty(&self) -> bool {
-        self.gained.is_empty()
-            && self.lost.is_empty()
-            && self.moved.is_empty()
-            && self.readdressed.is_empty()
-            && self.dead_letter.0 == self.dead_letter.1
-    }
-}
-
-/// What changes for `event` when `new` routes instead of `old`.
-pub fn diff_event<E: Event>(old: &RouteTable, new: &RouteTable, event: &E) -> EventDiff {
-    let (before, was_dead) = routed(old, event);
-    let (mut after, is_dead) = routed(new, event);
-    let mut diff = EventDiff { dead_letter: (was_dead, is_dead), ..EventDiff::default() };
-    for (destination, was) in before {
-        match after.remove(&destination) {
-            None => diff.lost.push((destination, was.route)),
-            Some(now) => {
-                if now.topic != was.topic {
-                    diff.readdressed.push((destination.clone(), was.topic, now.topic));
-                }
-                if now.route != was.route {
-                    diff.moved.push((destination, was.route, now.route));
-                }
-            }
-        }
-    }
-    diff.gained.extend(after.into_iter().map(|(destination, now)| (destination, now.route)));
-    diff
-}
-
-/// How an event goes to a destination.
-struct Way {
-    route: Option<String>,
-    topic: String,
-}
-
-/// The destinations that an event goes to, and whether it goes to the dead letters.
-fn routed<E: Event>(table: &RouteTable, event: &E) -> (BTreeMap<String, Way>, bool) {
-    let mut deliveries = Deliveries::new();
-    table.route(event, &mut deliveries);
-    let told = deliveries.list().iter().filter_map(|delivery| {
-        let destination = table.destination(delivery.destination)?;
-        let route = delivery.route.map(|route| table.route_id(route).to_owned());
-        Some((destination.id.to_owned(), Way { route, topic: destination.topic.to_owned() }))
-    });
-    (told.collect(), deliveries.asks_for_dead_letter())
-}
-
 impl Display for Subject {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
@@ -327,25 +260,5 @@ impl Display for Change {
             }
         }
         Ok(())
-    }
-}
-
-/// A line for each delivery.
-impl Display for EventDiff {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let by = |route: &Option<String>| match route {
-            Some(route) => format!("by route {route}"),
-            None => "as no route wants it".to_owned(),
-        };
-        let gained = self.gained.iter().map(|(to, route)| format!("+ {to}, {}", by(route)));
-        let lost = self.lost.iter().map(|(to, route)| format!("- {to}, {}", by(route)));
-        let moved = self.moved.iter().map(|(to, was, is)| format!("~ {to}, {}, before {}", by(is), by(was)));
-        let readdressed = self.readdressed.iter().map(|(to, was, is)| format!("~ {to}, in topic {is}, before {was}"));
-        let dead = match self.dead_letter {
-            (false, true) => Some("+ the dead letters".to_owned()),
-            (true, false) => Some("- the dead letters".to_owned()),
-            _ => None,
-        };
-        f.write_str(&gained.chain(lost).chain(moved).chain(readdressed).chain(dead).collect::<Vec<_>>().join("\n"))
     }
 }

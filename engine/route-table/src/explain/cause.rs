@@ -6,7 +6,7 @@ use crate::condition::{AnyElement, NodeKind, Over, Truth};
 use crate::evaluate::{Buffers, Evaluation, Scope, Work, flatten};
 use crate::fields::{FieldIndex, Reading};
 use crate::found::{Found, Kind};
-use crate::lookups::AnswerAt;
+use crate::lookups::{AnswerAt, LookupIndex};
 use crate::predicate::{Attribute, ElementPlace};
 use crate::table::{RouteTable, Written};
 use crate::{cel, event_pattern};
@@ -209,6 +209,10 @@ impl<'a> Causes<'a> {
         };
         let lookup = || self.table.lookup_id(looked_up.lookup).to_owned();
         match self.evaluation.answer_at(looked_up, scope, buffers) {
+            AnswerAt::Known(None) if buffers.inquiry.is_keyless(looked_up.lookup) => {
+                let (key, actual) = self.key_of(looked_up.lookup, scope);
+                Because::NoKey { place, lookup: lookup(), key, actual }
+            }
             AnswerAt::Known(found) => {
                 let answer = self.evaluation.facts.answers.bytes_of(looked_up.lookup);
                 let sought = Sought::by(predicate, &conditions.literals);
@@ -223,6 +227,21 @@ impl<'a> Causes<'a> {
                 Because::Lookup { place, lookup: lookup(), key }
             }
         }
+    }
+
+    /// Where a lookup's key is, in words, and what the event has there.
+    fn key_of(&self, lookup: LookupIndex, scope: Option<&Scope<'_>>) -> (String, Actual) {
+        let Some(attribute) = self.evaluation.lookups.key(lookup) else { return Default::default() };
+        let actual = match (attribute, scope) {
+            (Attribute::Field(_), None) => Actual::default(),
+            (Attribute::Field(_), Some(scope)) => {
+                let fields = &self.table.fields;
+                Actual::of(fields, self.quotes(), Sought::default(), |each| self.each_value(attribute, scope, each))
+            }
+            (outside, _) => Actual::of_datum(self.quotes(), Sought::default(), self.evaluation.outside(outside)),
+        };
+        let attribute = Some(self.table.attribute(attribute));
+        (cel::place_of(&v1::Predicate { attribute, ..v1::Predicate::default() }, 0), actual)
     }
 
     /// What the event has at the place of a part that is told as a whole: all that it tests is about one place.

@@ -22,7 +22,7 @@ use crate::evaluate::{Facts, Memory, Work};
 use crate::event::{Event, Value};
 use crate::filed::{Filed, RouteTypes};
 use crate::json;
-use crate::lookups::{Answers, NO_ANSWERS};
+use crate::lookups::{Answers, NO_ANSWERS, Need};
 use crate::protobuf::{self, check::Schema};
 use crate::source::{PayloadRule, SourceRule, Unreadable};
 use crate::table::{RouteIndex, RouteTable, Written};
@@ -119,21 +119,24 @@ pub struct RouteExplanation {
 pub enum Outcome {
     /// It does.
     Matched,
-    /// Its condition is true, but it was not asked: [`InGroup::behind`] says which route is before it.
-    Excluded,
+    /// Its condition is true, but whether it is asked depends on lookups: [`InGroup::unless`] says which routes are before it.
+    Deferred,
+    /// It was not asked: [`InGroup::behind`] says which route is before it. Its condition is true, or depends on what would have to be looked
+    /// up: on this.
+    Excluded(Option<Cause>),
     /// It is switched off.
     Disabled,
     /// It is about other types: these.
     OtherType(RouteTypes),
     /// Its condition is false.
     NoMatch(Cause),
-    /// Its condition depends on what has to be looked up.
+    /// Its condition depends on what has to be looked up; and whether it is asked, on the routes of [`InGroup::unless`], if there are some.
     Waiting(Cause),
     /// Its condition is neither true nor false.
     Absent {
         /// What made it so.
         cause: Cause,
-        /// Whether it makes a dead letter: the route says so, and was asked.
+        /// Whether it makes a dead letter: the route says so, and is asked for certain.
         dead_letter: bool,
     },
 }
@@ -171,6 +174,17 @@ pub enum Because {
         /// What it is looked up by; `None`: the lookup has failed.
         key: Option<String>,
     },
+    /// That nothing is looked up, as the event has no key for it.
+    NoKey {
+        /// The place in the answer, in words: `lookup.shard.tier`.
+        place: String,
+        /// The lookup's id.
+        lookup: String,
+        /// Where its key is, in words: `payload.hunt_id`.
+        key: String,
+        /// What the event has there.
+        actual: Actual,
+    },
     /// These parts of it.
     Parts {
         /// Those that decide, and not all of them if they are many.
@@ -206,7 +220,7 @@ impl Cause {
     /// The tests that decided, in the order of evaluation: what a program wants that does not care how they are nested.
     pub fn tests(&self) -> Vec<&Cause> {
         match &self.because {
-            Because::Value { .. } | Because::Lookup { .. } => vec![self],
+            Because::Value { .. } | Because::Lookup { .. } | Because::NoKey { .. } => vec![self],
             Because::Parts { parts, .. } => parts.iter().flat_map(Cause::tests).collect(),
             Because::Opposite(inner) => inner.tests(),
             Because::Elements { elements, .. } => elements.iter().flat_map(|(_, cause)| cause.tests()).collect(),
@@ -223,7 +237,7 @@ impl RouteTable {
     /// The same, with what lookups say; what is not among `answers` is told as not known.
     pub fn explain_with<E: Event>(&self, event: &E, answers: &Answers) -> Explanation {
         let deliveries = self.foresee_certain(event, answers);
-        let needs = deliveries.needs().map(|need| (self.lookup_id(need.lookup).to_owned(), shown_bytes(need.key)));
+        let needs = deliveries.needs().map(|need| self.tell_need(&need));
         let mut explanation = Explanation {
             event_type: Err(Unreadable::TypeMissing),
             type_origin: self.type_origin(event.topic()),
@@ -260,6 +274,11 @@ impl RouteTable {
             explanation.event_type = Err(unreadable);
         }
         explanation
+    }
+
+    /// What has to be looked up, in words: the lookup and its key.
+    pub(crate) fn tell_need(&self, need: &Need<'_>) -> (String, String) {
+        (self.lookup_id(need.lookup).to_owned(), shown_bytes(need.key))
     }
 
     fn told(&self, deliveries: &Deliveries) -> Vec<DeliveryExplanation> {

@@ -259,6 +259,10 @@ impl Cause {
                 write!(f, ": has to be looked up, in {lookup} under {key}")
             }
             Because::Lookup { lookup, key: None, .. } => write!(f, ": lookup {lookup} has failed"),
+            Because::NoKey { lookup, key, actual, .. } => {
+                write!(f, ": nothing is looked up in {lookup}, as its key {key} {actual}")?;
+                if actual.values.is_empty() { Ok(()) } else { f.write_str(", which can't be one") }
+            }
             Because::Parts { parts, more } => {
                 f.write_str(if parts.len() + more > 1 { ": each of" } else { ":" })?;
                 for part in parts {
@@ -364,9 +368,20 @@ impl RouteExplanation {
                     None => Ok(()),
                 }
             }
-            Outcome::Excluded => {
-                write!(f, "\n- {id}: matches")?;
+            Outcome::Excluded(waiting) => {
+                write!(f, "\n- {id}: {}", if waiting.is_some() { "depends on lookups" } else { "matches" })?;
                 exclusive.as_ref().map_or(Ok(()), |exclusive| exclusive.behind(f))
+            }
+            Outcome::Deferred => {
+                write!(f, "\n? {id}: ")?;
+                match exclusive {
+                    Some(own @ InGroup { group, is_default: true, .. }) => {
+                        own.unless(f)?;
+                        write!(f, ", as the default of group {group}")
+                    }
+                    Some(own @ InGroup { group, .. }) => own.unless(f).and_then(|()| write!(f, ", in group {group}")),
+                    None => Ok(()),
+                }
             }
             Outcome::NoMatch(cause) => {
                 write!(f, "\n- {id}: ")?;
@@ -374,13 +389,21 @@ impl RouteExplanation {
             }
             Outcome::Waiting(cause) => {
                 write!(f, "\n? {id}: ")?;
+                if let Some(own) = exclusive.as_ref().filter(|own| !own.unless.is_empty()) {
+                    own.unless(f)?;
+                    f.write_str(", and ")?;
+                }
                 cause.lines(f, 1)
             }
             Outcome::Absent { cause, dead_letter } => {
                 write!(f, "\n? {id}: neither true nor false")?;
                 match exclusive {
                     _ if *dead_letter => f.write_str(", which makes a dead letter")?,
-                    Some(exclusive) => exclusive.behind(f)?,
+                    Some(own) if !own.unless.is_empty() => {
+                        f.write_str(", and asked ")?;
+                        own.unless(f)?;
+                    }
+                    Some(own) => own.behind(f)?,
                     None => {}
                 }
                 f.write_str(": ")?;
@@ -395,13 +418,23 @@ impl RouteExplanation {
 impl InGroup {
     /// Why the route was not asked; nothing, if it was.
     fn behind(&self, f: &mut Formatter<'_>) -> Result {
-        let InGroup { group, is_default, behind } = self;
+        let InGroup { group, is_default, behind, .. } = self;
         match behind {
             Some(before) if *is_default => {
                 write!(f, ", but is the default of group {group}, and route {before} matches")
             }
             Some(before) => write!(f, ", but route {before} of group {group} is before it"),
             None => Ok(()),
+        }
+    }
+
+    /// When the route is asked, if that depends on others.
+    fn unless(&self, f: &mut Formatter<'_>) -> Result {
+        match (self.unless.as_slice(), self.more) {
+            ([], _) => Ok(()),
+            ([only], 0) => write!(f, "only if {only} does not match"),
+            (some, 0) => write!(f, "only if none of {} matches", some.join(", ")),
+            (some, more) => write!(f, "only if none of {} and {more} more matches", some.join(", ")),
         }
     }
 }
