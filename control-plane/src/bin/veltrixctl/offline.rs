@@ -364,7 +364,7 @@ fn of_event(line: usize, diff: &EventDiff) -> Value {
         "readdressed": readdressed.collect::<Vec<_>>(),
         "deadLetterBefore": diff.dead_letter.0,
         "deadLetterAfter": diff.dead_letter.1,
-        "needsBefore": of_needs(&diff.needs.0),
-        "needsAfter": of_needs(&diff.needs.1),
+        "needsBefore": of_needs(&diff.needs[0]),
+        "needsAfter": of_needs(&diff.needs[1]),
     })
 }

@@ -24,7 +24,7 @@ pub struct EventDiff {
     /// Whether it goes to the dead letters, before and now. `None`: that depends on lookups.
     pub dead_letter: (Option<bool>, Option<bool>),
     /// What has to be looked up before it is known where else it goes, before and now: lookups and their keys.
-    pub needs: (Vec<(String, String)>, Vec<(String, String)>),
+    pub needs: [Vec<(String, String)>; 2],
 }
 
 impl EventDiff {
@@ -39,7 +39,7 @@ impl EventDiff {
 
     /// Whether more may change than what is told: where the event goes depends on lookups, before or now.
     pub fn depends_on_lookups(&self) -> bool {
-        !self.needs.0.is_empty() || !self.needs.1.is_empty()
+        self.needs.iter().any(|needs| !needs.is_empty())
     }
 
     /// Whether it goes to the dead letters now, if it is certain that this changes.
@@ -59,7 +59,7 @@ pub fn diff_event_with<E: Event>(old: (&RouteTable, &Answers), new: (&RouteTable
     let (before, after) = (Fate::of(old, event), Fate::of(new, event));
     let mut diff = EventDiff {
         dead_letter: (before.is_dead, after.is_dead),
-        needs: (before.needs.clone(), after.needs.clone()),
+        needs: [before.needs.clone(), after.needs.clone()],
         ..EventDiff::default()
     };
     for (destination, was) in &before.certain {
@@ -140,7 +140,7 @@ impl Display for EventDiff {
         let moved = self.moved.iter().map(|(to, was, is)| format!("~ {to}, {}, before {}", by(is), by(was)));
         let readdressed = self.readdressed.iter().map(|(to, was, is)| format!("~ {to}, in topic {is}, before {was}"));
         let dead = self.dead_letter_changes().map(|is| format!("{} the dead letters", if is { '+' } else { '-' }));
-        let (before, now) = &self.needs;
+        let [before, now] = &self.needs;
         let need =
             |(lookup, key): &(String, String), when: &str| format!("? depends{when} on lookup {lookup} of {key}");
         let when = |needed| if before.contains(needed) { "" } else { " now" };
