@@ -111,6 +111,8 @@ pub enum Fault {
         "`{id}` has placeholders itself, so that it could be without a topic, too; name a destination without them"
     )]
     OtherwiseWithPlaceholders { id: String },
+    #[error("{text:?} has a control character, which would do harm in logs and on terminals; leave it out")]
+    ControlCharacter { text: String },
     #[error("must not be empty; {instead}")]
     EmptyText { instead: &'static str },
     #[error("{part} can't be used here; {instead}")]

@@ -60,6 +60,12 @@ fn each_mistake_is_refused_by_name() {
     let cases = [
         (r#"routes { id: "x" to: "d" }"#, "routes[1].types: must be set"),
         (r#"routes { id: "x" to: "d" types { prefixes: "" } }"#, "routes[1].types.prefixes[0]: must not be empty"),
+        (r#"routes { id: "a\n+ b" to: "d" types { any: true } }"#, r#"routes[1].id: "a\n+ b" has a control character"#),
+        (r#"tenants { id: "\033[2J" }"#, r#"tenants[0].id: "\u{1b}[2J" has a control character"#),
+        (
+            r#"routes { id: "\302\205" to: "d" types { any: true } }"#,
+            r#"routes[1].id: "\u{85}" has a control character"#,
+        ),
         (r#"destinations { id: "e" kafka { topic: "t" } }"#, "destinations[1].kafka.topic: `t` is taken by another"),
         (r#"destinations { id: "e" }"#, "destinations[1].kafka: must be set"),
         (r#"tenants { id: "a" } tenants { id: "a" }"#, "tenants[1].id: `a` is taken by another tenant"),

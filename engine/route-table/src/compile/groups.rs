@@ -452,8 +452,7 @@ impl Maker<'_> {
         const PASSES_WITHOUT: u8 = 2;
         const BARRED_WITHOUT: u8 = 4;
         let mut flags = std::mem::take(&mut self.groups.flags);
-        flags.clear();
-        flags.resize(members as usize, 0);
+        flags.resize(flags.len().max(members as usize), 0);
         for asked in look {
             let without = self.table.conditions.predicates.get(asked.predicate as usize).map_or(Truth::False, missing);
             if let Some(flags) = flags.get_mut(asked.member as usize) {
@@ -467,18 +466,34 @@ impl Maker<'_> {
                 };
             }
         }
+        // Who asks nothing is in both rows, so that only those who ask cost anything: a group may have as many looks as members.
         let mut row_of = |has: fn(u8) -> bool| {
-            let mut row = none;
-            for (member, _) in (0..).zip(&flags).filter(|(_, flags)| has(**flags)) {
-                if row == none {
-                    row = self.row(members);
+            let row = self.row(members);
+            let bits = &mut self.table.groups.bits;
+            let words = bits.get_mut(row as usize..).unwrap_or_default();
+            words.fill(u64::MAX);
+            if let (Some(last), 1..64) = (words.last_mut(), members % 64) {
+                *last = u64::MAX >> (64 - members % 64);
+            }
+            for asked in look {
+                let flags = flags.get(asked.member as usize).copied().unwrap_or_default();
+                if let (false, Some(word)) = (has(flags), words.get_mut(asked.member as usize / 64)) {
+                    *word &= !(1 << (asked.member % 64));
                 }
-                self.set(row, member);
+            }
+            if words.iter().all(|word| *word == 0) {
+                bits.truncate(row as usize);
+                return none;
             }
             row
         };
         let free = row_of(|flags| flags & WANTS == 0);
         let missing = row_of(|flags| flags & BARRED_WITHOUT == 0 && flags & (WANTS | PASSES_WITHOUT) != WANTS);
+        for asked in look {
+            if let Some(flags) = flags.get_mut(asked.member as usize) {
+                *flags = 0;
+            }
+        }
         self.groups.flags = flags;
         (free, missing)
     }

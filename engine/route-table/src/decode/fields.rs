@@ -91,6 +91,9 @@ impl Decoder<'_> {
             Ok(text) => {
                 self.once(name, slot, text);
                 self.within(name, None, |this| this.is_over(&limits::ID_BYTES, text.len() as u64));
+                if has_control(text) {
+                    self.refuse_at(name, Fault::ControlCharacter { text: text.to_owned() });
+                }
             }
             Err(fault) => self.refuse_at(name, Fault::Wire(fault)),
         }
@@ -193,4 +196,11 @@ pub(super) fn routes_of(tenant: Field<'_>) -> u64 {
         routes += u64::from(field.number == 3);
     }
     routes
+}
+
+/// Whether a name would do something to a terminal, or begin a new line in a log.
+fn has_control(text: &str) -> bool {
+    let is_ascii_control = |byte: u8| byte < 0x20 || byte == 0x7f;
+    text.bytes().fold(false, |found, byte| found | is_ascii_control(byte))
+        || !text.is_ascii() && text.contains(char::is_control)
 }

@@ -25,7 +25,8 @@
 //!   as nested names and with dots in them: the nested names count.
 //! - Where paths of the pattern part below a name, the event must have a field of that name. So the event
 //!   `{"a.b": 1, "a.c": 2}` does not match `{"a": {"b": [1], "c": [2]}}`, though event-ruler takes it.
-//! - An IPv4 address in IPv6 form (`::ffff:10.0.0.1`) is an IPv6 address, and `010.0.0.1` is none.
+//! - An IPv4 address in IPv6 form (`::ffff:10.0.0.1`) *is* that IPv4 address, in events and in patterns: it is in `0.0.0.0/0` and not in
+//!   `::/0`. `010.0.0.1` is no address.
 //! - Text after the pattern's object is refused, and so is an `anything-but` of no operands within an operator.
 
 mod error;

@@ -3,10 +3,13 @@
 use super::wanted::{AllWanted, Bucket, Reach, VALUES_MAX, Wanted, Weight};
 use super::{AccessKey, Draft, Maker, UNSETTLED};
 use crate::access::{Access, Accesses, Affix, Line, NOBODY, SPACES, Tree, TreesOf};
+use crate::compile::hash_of;
 use crate::condition::{ConditionIndex, range};
 use crate::group::VALUE_SPACES;
+use crate::interned::Interned;
 use crate::key_index::{self, Payload};
 use crate::predicate::Attribute;
+use std::hash::Hash;
 use std::ops::Range;
 
 /// Up to so many members, bits are quicker than another lookup.
@@ -31,6 +34,7 @@ pub(super) struct SplitScratch {
     options: Vec<Choice>,
     wanted: AllWanted,
     attributes: Vec<Rank>,
+    places_of_attributes: Interned,
     chosen: Vec<Option<Choice>>,
     /// The members that are filed, place after place.
     order: Vec<u32>,
@@ -249,16 +253,20 @@ impl SplitScratch {
         self.options.clear();
         self.wanted.clear();
         self.attributes.clear();
+        self.places_of_attributes.clear();
         self.chosen.clear();
         self.order.clear();
     }
 
     fn attribute(&mut self, attribute: Attribute) -> u32 {
-        let known = self.attributes.iter().position(|rank| rank.attribute == attribute);
-        known.unwrap_or_else(|| {
-            self.attributes.push(Rank { attribute, choosers: 0, searchers: 0, space: 0, trees: TreesOf::NONE });
-            self.attributes.len() - 1
-        }) as u32
+        let SplitScratch { attributes, places_of_attributes, .. } = self;
+        let hash = hash_of(|hasher| attribute.hash(hasher));
+        let same = |place: u32| attributes.get(place as usize).is_some_and(|rank| rank.attribute == attribute);
+        let known = places_of_attributes.find_or_add(hash, attributes.len(), same);
+        known.unwrap_or_else(|new| {
+            attributes.push(Rank { attribute, choosers: 0, searchers: 0, space: 0, trees: TreesOf::NONE });
+            new
+        })
     }
 
     /// Chooses for each member the attribute under whose values the fewest others stand; of the attributes only the few that most
