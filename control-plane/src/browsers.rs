@@ -15,6 +15,9 @@ use std::sync::Arc;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// What monitoring reads, by whatever name it knows this program; it changes nothing and tells no routes.
+const WATCHED: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
+
 /// Why a request is refused that a web page may have made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -93,7 +96,7 @@ impl Browsers {
                 return Err(Refusal::Origin { origin, host });
             }
         }
-        if request.version() != Version::HTTP_2 {
+        if request.version() != Version::HTTP_2 && !WATCHED.contains(&request.uri().path()) {
             // One without any is no browser's.
             if hosts.len() > 1 {
                 return Err(Refusal::NoHost);
@@ -196,6 +199,15 @@ mod tests {
         assert_eq!(check(Version::HTTP_11, target, &[JSON]), Err(Refusal::Host("evil.example".to_owned())));
         assert_eq!(check(Version::HTTP_10, "/v1/route-map", &[JSON]), Ok(()));
         assert_eq!(check(Version::HTTP_2, "http://control-plane.veltrix.svc:7070/v1/route-map", &[JSON]), Ok(()));
+    }
+
+    #[test]
+    fn what_is_for_monitoring_may_be_asked_for_by_any_name() {
+        for path in WATCHED {
+            let named = [("host", "control-plane.veltrix.svc:7070"), JSON];
+            assert_eq!(check(Version::HTTP_11, path, &named), Ok(()), "{path}");
+            assert!(check(Version::HTTP_11, path, &[named[0], named[1], ("sec-fetch-site", "cross-site")]).is_err());
+        }
     }
 
     #[test]
