@@ -158,6 +158,9 @@ impl KeyIndex {
             let (head, tail) = self.text_of(&entry);
             let hash = self.hash(entry.space, &[head, tail].concat());
             (entry.hash, entry.distance) = (hash as u32, 0);
+            if self.len == 1 {
+                self.only = self.home(hash);
+            }
             self.place(hash, entry);
         }
     }
