@@ -60,7 +60,7 @@ impl<M: Matcher> Matcher for Changing<'_, M> {
 /// A rule that is about nothing any event has.
 pub(crate) fn rule_for_nothing() -> Rule {
     let pattern = r#"{"a field that no event has":["a value that no event has"]}"#;
-    Rule { id: "for-nothing".into(), condition: Condition::Pattern(pattern.into()) }
+    Rule { id: "for-nothing".into(), line: 0, condition: Condition::Pattern(pattern.into()) }
 }
 
 /// Lets `measure` match by `matcher`, whose rules are `rules`, while `extra` comes and goes: `per_second` changes in a second, or as

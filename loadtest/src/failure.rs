@@ -15,6 +15,10 @@ pub(crate) enum Failure {
     Lost { lost: u64, expected: u64 },
     #[error("`{path}` holds no rule; give one that no event matches")]
     NoChurnRule { path: PathBuf },
+    #[error(
+        "rule `{rule}` of `{path}` comes and goes, so that no event may match it, but that on line {line} of `{events}` does"
+    )]
+    ChurnRuleMatches { rule: String, path: PathBuf, line: usize, events: PathBuf },
     #[error("can't write `{path}`; check that its directory is there and has room")]
     Unwritable { path: PathBuf, source: io::Error },
     #[error("can't write to standard output")]
@@ -32,11 +36,11 @@ impl Failure {
         Failure::Unwritable { path: path.to_owned(), source }
     }
 
-    /// 1: refused or wrong; 2: asked in a way that can't be done.
+    /// 2: wrong usage; 1: all else.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Failure::Refused(_) | Failure::Lost { .. } | Failure::Wrong(_) => 1,
-            _ => 2,
+            Failure::UnknownRow { .. } | Failure::UnknownEngine { .. } => 2,
+            _ => 1,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) enum InputError {
     #[error("can't read `{path}`; check that the file is there and may be read")]
     Unreadable { path: PathBuf, source: io::Error },
+    #[error("line {line} of `{path}` is no JSON object: {fault}; give one event on each line")]
+    NoEvent { path: PathBuf, line: usize, fault: String },
     #[error(
         "line {line} of `{path}` is no rule; a rule is {{\"id\": …, \"pattern\": {{…}}}} or {{\"id\": …, \"when\": \"…\"}}"
     )]
@@ -36,6 +39,8 @@ pub(crate) enum Condition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) id: String,
+    /// Of its file, from 1; 0 if it is from none.
+    pub(crate) line: usize,
     pub(crate) condition: Condition,
 }
 
@@ -55,11 +60,21 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// The first `limit` lines that are not empty.
+    /// The first `limit` lines that are not empty. Each has to be a JSON object, as the peers take nothing else either.
     pub(crate) fn read(path: &Path, limit: usize) -> Result<Self, InputError> {
         let bytes = read(path)?;
-        let lines = lines(&bytes).take(limit).map(|(_, line)| line).collect();
+        let event = |(line, range): (usize, Range<usize>)| match object(&bytes[range.clone()]) {
+            Ok(()) => Ok(range),
+            Err(fault) => Err(InputError::NoEvent { path: path.to_owned(), line, fault }),
+        };
+        let lines = lines(&bytes).take(limit).map(event).collect::<Result<_, _>>()?;
         Ok(Events { bytes, lines })
+    }
+
+    /// On which line of its file an event stands, from 1.
+    pub(crate) fn line_of(&self, event: usize) -> usize {
+        let before = self.lines.get(event).map_or(&self.bytes[..], |line| &self.bytes[..line.start]);
+        before.iter().filter(|byte| **byte == b'\n').count() + 1
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -97,9 +112,22 @@ pub(crate) fn read_rules(path: &Path) -> Result<Vec<Rule>, InputError> {
         if let Some(first) = seen.insert(id.clone(), line) {
             return Err(InputError::SameId { path: path(), first, line, id });
         }
-        rules.push(Rule { id, condition });
+        rules.push(Rule { id, line, condition });
     }
     Ok(rules)
+}
+
+/// Whether a text is one JSON object from end to end, and what is wrong if not.
+fn object(text: &[u8]) -> Result<(), String> {
+    let text = str::from_utf8(text).map_err(|fault| fault.to_string())?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|fault| {
+        // It ends with the place, whose line is that of the text alone.
+        let what = fault.to_string();
+        let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
+        format!("{what} at column {}", fault.column())
+    })?;
+    let is_object = text.trim_start().starts_with('{');
+    if is_object { Ok(()) } else { Err("it is JSON of another type".into()) }
 }
 
 /// Where the lines are that are not empty, numbered from 1.
@@ -172,6 +200,32 @@ mod tests {
         assert_eq!(events(&file, 2).len(), 2);
     }
 
+    #[test]
+    fn a_line_that_is_no_json_object_is_refused_with_its_number() {
+        for (text, expected) in [
+            ("{}\n\nxx\n", "line 3 of "),
+            ("{}\n[1]", "is no JSON object: it is JSON of another type"),
+            ("7", "line 1 of "),
+            ("{\"a\":", "is no JSON object: EOF while parsing a value at column 5"),
+            ("{\"a\":1} {}", "trailing characters at column 9"),
+            (" \n", "line 1 of "),
+            ("{\"a\":01}", "invalid number"),
+        ] {
+            let refused = Events::read(file(text.as_bytes()).path(), 100).unwrap_err().to_string();
+            assert!(refused.contains(expected), "{refused}");
+        }
+        assert!(Events::read(file(b"{\"a\":\"\xff\"}").path(), 100).is_err());
+        // What is not read is not judged.
+        assert_eq!(events(&file(b"{}\nxx"), 1).len(), 1);
+    }
+
+    #[test]
+    fn events_know_their_lines_whatever_is_empty_between() {
+        let file = file(b"\n{}\r\n\r\n\n{}\n");
+        let events = Events::read(file.path(), 100).unwrap();
+        assert_eq!([events.line_of(0), events.line_of(1)], [2, 5]);
+    }
+
     proptest::proptest! {
         #[test]
         fn lines_are_those_of_a_text_that_are_not_empty(text in "[a\r\n]{0,40}") {
@@ -206,8 +260,11 @@ mod tests {
     fn a_rule_has_a_pattern_or_a_text_and_keeps_it_as_it_is_written() {
         let file = file(b"{\"id\":\"a\",\"pattern\":{\"x\": [1.50]}}\n{\"id\":\"b\",\"when\":\"x > 1\"}\n");
         let rules = read_rules(file.path()).unwrap();
-        assert_eq!(rules[0], Rule { id: "a".into(), condition: Condition::Pattern(r#"{"x": [1.50]}"#.into()) });
-        assert_eq!(rules[1], Rule { id: "b".into(), condition: Condition::When("x > 1".into()) });
+        assert_eq!(
+            rules[0],
+            Rule { id: "a".into(), line: 1, condition: Condition::Pattern(r#"{"x": [1.50]}"#.into()) }
+        );
+        assert_eq!(rules[1], Rule { id: "b".into(), line: 2, condition: Condition::When("x > 1".into()) });
     }
 
     #[test]

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit status: 0 done, 1 a rule was refused, an answer is wrong or a match was lost, 2 wrong usage or a file that can't be read or written."
+    after_help = "Exit status: 0 done; 1 a rule or an event was refused, an answer is wrong, a match was lost, or a file can't be read or written; 2 wrong usage."
 )]
 struct Cli {
     #[command(subcommand)]

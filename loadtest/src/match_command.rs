@@ -1,6 +1,6 @@
 //! `loadtest match`: rules and events from files, who matches what, and how fast.
 
-use crate::churn::{rule_for_nothing, while_rules_change};
+use crate::churn::{Changing, rule_for_nothing, while_rules_change};
 use crate::clock::rss_bytes;
 use crate::failure::Failure;
 use crate::input::{Events, Rule, read_rules};
@@ -11,7 +11,7 @@ use console::style;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub(crate) struct MatchArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) rules: PathBuf,
 
-    /// JSON lines, plain or gzip: one event each
+    /// JSON lines, plain or gzip: one event each, a JSON object; empty lines are left out and not counted
     #[arg(long, value_name = "FILE")]
     pub(crate) events: PathBuf,
 
@@ -48,7 +48,7 @@ pub(crate) struct MatchArgs {
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) churn: Option<f64>,
 
-    /// The rule that comes and goes with --churn; no event may match it [default: one that is about nothing]
+    /// The rule that comes and goes with --churn, the first of the file; one that an event matches is refused [default: one that is about nothing]
     #[arg(long, value_name = "FILE", requires = "churn")]
     pub(crate) churn_rule: Option<PathBuf>,
 
@@ -61,8 +61,10 @@ pub(crate) struct MatchArgs {
     pub(crate) json: bool,
 }
 
-pub(crate) const EXAMPLES: &str = r#"A rule that can't be compiled ends this with status 1, its id and the reason on standard error; --skip-refused counts it instead.
-Times are of the matching thread's own CPU time. `hash` is equal for equal answers, here and in other engines' drivers.
+pub(crate) const EXAMPLES: &str = r#"A rule that can't be compiled ends this with status 1, its id, line and the reason on standard error; --skip-refused counts it instead.
+A line of the events that is no JSON object ends it with status 1, too, before anything is matched.
+Times are of the matching thread's own CPU time. `hash` is equal for equal answers, here and in other engines' drivers; with --churn it
+is made when the last pass is over, by the rules that were in force then.
 
 Examples:
   echo '{"id": "big", "pattern": {"amount": [{"numeric": [">", 100]}]}}' > rules.jsonl
@@ -106,7 +108,7 @@ where
     let mut rules = read_rules(&args.rules)?;
     let events = Events::read(&args.events, args.limit.unwrap_or(usize::MAX))?;
     let began = Instant::now();
-    let (mut matcher, refused) = compile(compiler, &mut rules, args.skip_refused)?;
+    let (mut matcher, refused) = compile(compiler, &mut rules, args)?;
     let load = began.elapsed();
     let table_bytes = C::memory_bytes(&matcher);
     if let Some(path) = &args.matches_out {
@@ -115,13 +117,16 @@ where
     }
     let plan = Plan { passes: args.repeat as usize, pass_max: args.pass_seconds, min: Duration::ZERO };
     let (passes, changes, hash) = if let Some(per_second) = args.churn {
-        let extra = extra_rule(args, compiler)?;
+        let extra = extra_rule(args, compiler, &events)?;
         let before = counts(&mut matcher, &events);
         let plan = Plan { min: args.churn_seconds, ..plan };
-        let (passes, changes) = while_rules_change(compiler, matcher, (&rules, &extra), per_second, |matcher| {
-            Passes::run(matcher, &events, plan, Some(&before))
-        });
-        (passes, changes, Default::default())
+        let measure = |matcher: &mut Changing<'_, C::Matcher>| {
+            let passes = Passes::run(matcher, &events, plan, Some(&before));
+            let hash = hash(matcher, &rules, &events, passes.events);
+            (passes, hash)
+        };
+        let ((passes, hash), changes) = while_rules_change(compiler, matcher, (&rules, &extra), per_second, measure);
+        (passes, changes, hash)
     } else {
         let passes = Passes::run(&mut matcher, &events, plan, None);
         let hash = hash(&mut matcher, &rules, &events, passes.events);
@@ -160,33 +165,38 @@ where
     Ok(())
 }
 
-/// The rule that comes and goes; one that compiles.
-fn extra_rule(args: &MatchArgs, compiler: &mut impl Compile) -> Result<Rule, Failure> {
-    let rule = match &args.churn_rule {
-        None => rule_for_nothing(),
-        Some(path) => {
-            read_rules(path)?.into_iter().next().ok_or_else(|| Failure::NoChurnRule { path: path.clone() })?
-        }
-    };
+/// The rule that comes and goes; one that compiles, and that no event matches.
+fn extra_rule(args: &MatchArgs, compiler: &mut impl Compile, events: &Events) -> Result<Rule, Failure> {
+    let Some(path) = &args.churn_rule else { return Ok(rule_for_nothing()) };
+    let rule = read_rules(path)?.into_iter().next().ok_or_else(|| Failure::NoChurnRule { path: path.clone() })?;
     let alone = std::slice::from_ref(&rule);
-    let matcher = compiler.compile(alone).map_err(|refusals| Failure::Refused(told(&refusals, alone)))?;
+    let mut matcher = compiler.compile(alone).map_err(|refusals| Failure::Refused(told(&refusals, alone, path)))?;
+    let matching = counts(&mut matcher, events).iter().position(|count| *count > 0);
     compiler.recycle(matcher);
-    Ok(rule)
+    match matching {
+        None => Ok(rule),
+        Some(event) => Err(Failure::ChurnRuleMatches {
+            rule: rule.id,
+            path: path.clone(),
+            line: events.line_of(event),
+            events: args.events.clone(),
+        }),
+    }
 }
 
 /// Compiles `rules`; those that are refused leave them, if that is wanted. Says how many did.
 fn compile<C: Compile>(
     compiler: &mut C,
     rules: &mut Vec<Rule>,
-    skip_refused: bool,
+    args: &MatchArgs,
 ) -> Result<(C::Matcher, usize), Failure> {
     let refusals = match compiler.compile(rules) {
         Ok(matcher) => return Ok((matcher, 0)),
         Err(refusals) => refusals,
     };
     let each_is_a_rule = refusals.iter().all(|refusal| refusal.rule.is_some());
-    if !(skip_refused && each_is_a_rule) {
-        return Err(Failure::Refused(told(&refusals, rules)));
+    if !(args.skip_refused && each_is_a_rule) {
+        return Err(Failure::Refused(told(&refusals, rules, &args.rules)));
     }
     let mut refused = refusals.iter().filter_map(|refusal| refusal.rule).peekable();
     let mut place = 0;
@@ -195,15 +205,15 @@ fn compile<C: Compile>(
         place += 1;
         keep
     });
-    let matcher = compiler.compile(rules).map_err(|refusals| Failure::Refused(told(&refusals, rules)))?;
+    let matcher = compiler.compile(rules).map_err(|refusals| Failure::Refused(told(&refusals, rules, &args.rules)))?;
     Ok((matcher, refusals.len()))
 }
 
 /// One line for each refusal, not for all of them if they are many.
-fn told(refusals: &[Refusal], rules: &[Rule]) -> Vec<String> {
+fn told(refusals: &[Refusal], rules: &[Rule], path: &Path) -> Vec<String> {
     const TOLD: usize = 50;
     let line = |refusal: &Refusal| match refusal.rule.and_then(|place| rules.get(place)) {
-        Some(rule) => format!("refused {}: {}", rule.id, refusal.reason),
+        Some(rule) => format!("refused {}: line {} of `{}`: {}", rule.id, rule.line, path.display(), refusal.reason),
         None => format!("refused: {}", refusal.reason),
     };
     let mut lines: Vec<String> = refusals.iter().take(TOLD).map(line).collect();

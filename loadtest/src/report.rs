@@ -17,7 +17,7 @@ pub(crate) struct DriverReport {
     /// Of the matching thread only.
     pub(crate) cpu_ns_per_event: Vec<f64>,
     pub(crate) matches: u64,
-    /// Of the answers; zeros while rules change.
+    /// Of the answers. While rules change, peers say zeros; Veltrix says that of the rules which it had at the end.
     pub(crate) hash: String,
     #[serde(default)]
     pub(crate) updates: u64,

@@ -102,7 +102,7 @@ impl Veltrix {
     }
 }
 
-/// Without the part of each path that every rule has.
+/// With the names that a rule file has for what the RouteMap calls otherwise.
 fn reasons(refused: &Refused, most: usize) -> String {
     let mut told: Vec<String> = refused
         .reasons
@@ -110,7 +110,10 @@ fn reasons(refused: &Refused, most: usize) -> String {
         .take(most)
         .map(|reason| {
             let reason = reason.to_string();
-            reason.strip_prefix("routes[0].").unwrap_or(&reason).to_owned()
+            let of_route = reason.strip_prefix("routes[0].").unwrap_or(&reason);
+            let condition = [("when.event_pattern", "pattern"), ("when.cel", "when")];
+            let found = condition.iter().find_map(|(ours, theirs)| Some((theirs, of_route.strip_prefix(ours)?)));
+            found.map_or_else(|| of_route.to_owned(), |(name, rest)| format!("`{name}`{rest}"))
         })
         .collect();
     let untold = refused.reasons.len() - told.len() + refused.omitted;
@@ -155,7 +158,7 @@ mod tests {
     use super::*;
 
     fn rule(id: &str, pattern: &str) -> Rule {
-        Rule { id: id.into(), condition: Condition::Pattern(pattern.into()) }
+        Rule { id: id.into(), line: 1, condition: Condition::Pattern(pattern.into()) }
     }
 
     #[test]
@@ -171,7 +174,10 @@ mod tests {
     fn a_text_that_is_no_pattern_is_blamed_alone() {
         let refusals = Veltrix::default().compile(&[rule("a", "[1,"), rule("b", "[2,")]).err().unwrap();
         assert_eq!(refusals.iter().map(|refusal| refusal.rule).collect::<Vec<_>>(), [Some(0), Some(1)]);
-        assert!(refusals[0].reason.starts_with("when"), "{}", refusals[0].reason);
+        assert!(refusals[0].reason.starts_with("`pattern`: "), "{}", refusals[0].reason);
+        let text = Rule { condition: Condition::When("payload.a >".into()), ..rule("a", "") };
+        let refusals = Veltrix::default().compile(&[text]).err().unwrap();
+        assert!(refusals[0].reason.starts_with("`when`: "), "{}", refusals[0].reason);
     }
 
     #[test]

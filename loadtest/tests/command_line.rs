@@ -29,8 +29,9 @@ const NO_PATTERN: &str = "{\"id\":\"broken\",\"pattern\":[\"not\",\"a\",\"patter
 fn a_rule_that_can_not_be_compiled_ends_it_with_1_its_id_and_the_reason() {
     let (code, out, err) = matching(NO_PATTERN, "{}\n", &[]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.starts_with("loadtest: refused broken: "), "{err}");
-    assert!(err.trim_end().len() > "loadtest: refused broken: ".len(), "{err}");
+    assert!(err.starts_with("loadtest: refused broken: line 1 of `"), "{err}");
+    let (_, reason) = err.split_once("`: `pattern`: ").unwrap_or_else(|| panic!("{err}"));
+    assert!(!reason.trim_end().is_empty(), "{err}");
 }
 
 #[test]
@@ -61,6 +62,35 @@ fn matches_are_written_with_a_line_for_each_event_also_for_those_without_any() {
     assert_eq!(text, "{\"event\":0,\"matches\":[]}\n{\"event\":1,\"matches\":[]}\n");
 }
 
+const BIG: &str = "{\"id\":\"big\",\"pattern\":{\"n\":[{\"numeric\":[\">\",10]}]}}\n";
+
+#[test]
+fn a_line_that_is_no_event_ends_it_with_1_and_its_number() {
+    let (code, out, err) = matching(BIG, "{\"n\":1}\n\n[1]\n", &["--json"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("line 3 of `") && err.contains("is no JSON object"), "{err}");
+}
+
+#[test]
+fn the_hash_is_the_same_while_rules_change_and_a_rule_that_matches_may_not_come_and_go() {
+    let events = "{\"n\":1}\n{\"n\":11}\n\n{\"n\":12}\n";
+    let report = |more: &[&str]| -> Value {
+        let (code, out, err) = matching(BIG, events, &[&["--json"], more].concat());
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        serde_json::from_str(&out).unwrap()
+    };
+    let calm = report(&[]);
+    let changing = report(&["--churn", "1000", "--churn-seconds", "0.1"]);
+    assert_ne!(calm["hash"], "0000000000000000");
+    assert_eq!((&changing["hash"], &changing["matches"]), (&calm["hash"], &calm["matches"]));
+    assert!(changing["updates"].as_u64().unwrap() > 0);
+    let extra = file("{\"id\":\"twelve\",\"when\":\"payload.n == 12\"}\n");
+    let path = extra.path().to_str().unwrap();
+    let (code, out, err) = matching(BIG, events, &["--churn", "10", "--churn-rule", path]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("rule `twelve` of `") && err.contains("on line 4 of `"), "{err}");
+}
+
 #[test]
 fn without_a_terminal_there_is_neither_colour_nor_a_bar() {
     let (code, out, err) = matching("", "{}\n", &[]);
@@ -69,12 +99,12 @@ fn without_a_terminal_there_is_neither_colour_nor_a_bar() {
 }
 
 #[test]
-fn wrong_usage_and_files_that_can_not_be_read_end_it_with_2() {
+fn files_that_can_not_be_read_end_it_with_1_and_wrong_usage_with_2() {
     let (code, _, err) = matching("{\"id\":\"a\"}\n", "{}\n", &[]);
-    assert_eq!(code, Some(2));
+    assert_eq!(code, Some(1));
     assert!(err.contains("rule `a` has both `pattern` and `when`, or neither"), "{err}");
     let gone = loadtest(&["match", "--rules", "/no/such/file", "--events", "/no/such/file"]);
-    assert_eq!(gone.status.code(), Some(2));
+    assert_eq!(gone.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&gone.stderr).contains("can't read `/no/such/file`"));
     assert_eq!(loadtest(&["match"]).status.code(), Some(2));
     assert_eq!(loadtest(&["match", "--no-such-flag"]).status.code(), Some(2));
@@ -132,7 +162,7 @@ fn a_comparison_is_one_json_object_and_is_kept_if_that_is_wanted() {
 #[test]
 fn help_teaches_by_examples_and_names_the_exit_codes() {
     let text = |arguments: &[&str]| String::from_utf8(loadtest(arguments).stdout).unwrap();
-    assert!(text(&["--help"]).contains("Exit status: 0 done, 1 "));
+    assert!(text(&["--help"]).contains("Exit status: 0 done; 1 "));
     assert!(text(&["match", "--help"]).contains("loadtest match --rules rules.jsonl --events events.jsonl\n"));
     assert!(text(&["compare", "match", "--help"]).contains("loadtest compare match --quick\n"));
 }
