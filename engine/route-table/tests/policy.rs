@@ -323,9 +323,9 @@ fn the_readmes_example_of_groups_and_shares_routes_as_it_says() {
         .concat();
     let table = table(&(destinations + routes));
     let to = |event_type, player, payload| delivered(&table, &Chest { event_type, player, payload });
-    // The players' places are 988 and 8533.
-    assert_eq!(to("hunt.chest.opened", "player-1", r#"{"coins": 5}"#), "new-desk<new");
-    assert_eq!(to("hunt.chest.opened", "player-2", r#"{"coins": 5}"#), "desk<rest");
+    // The players' places are 759 and 8326, as route_map.proto has them.
+    assert_eq!(to("hunt.chest.opened", "player-7", r#"{"coins": 5}"#), "new-desk<new");
+    assert_eq!(to("hunt.chest.opened", "player-8", r#"{"coins": 5}"#), "desk<rest");
     assert_eq!(to("hunt.chest.opened", "player-1", r#"{"coins": 1001}"#), "vip-desk<rich");
     assert_eq!(to("hunt.clue.found", "player-1", r#"{"coins": 1001}"#), "desk<rest");
 }

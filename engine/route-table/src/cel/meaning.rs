@@ -93,6 +93,11 @@ impl Meaning<'_, '_, '_> {
     }
 
     pub(super) fn value(&mut self, expr: &Expr) -> Value {
+        self.value_in(expr, expr.span.end)
+    }
+
+    /// Of a part of a path that goes on until `end`, as `payload.a` is of `payload.a.b`.
+    fn value_in(&mut self, expr: &Expr, end: usize) -> Value {
         match &expr.kind {
             ExprKind::Null => Value::Constant(Constant::Null),
             ExprKind::Bool(value) => Value::Constant(Constant::Bool(*value)),
@@ -104,12 +109,12 @@ impl Meaning<'_, '_, '_> {
                 self.refuse(ReasonKind::Unsupported, &expr.span, "an event has no bytes to compare with", help)
             }
             ExprKind::Name { name, outermost } => self.name(name, *outermost, &expr.span),
-            ExprKind::Select(of, name, span) => match self.value(of) {
+            ExprKind::Select(of, name, span) => match self.value_in(of, end) {
                 Value::Refused => Value::Refused,
                 Value::Place(place) => self.select(place, name, span, of),
                 other => self.without_fields(&other, of),
             },
-            ExprKind::Index(of, index) => self.index(of, index),
+            ExprKind::Index(of, index) => self.index(of, index, expr.span.end..end),
             ExprKind::Call { receiver: None, name, name_span, arguments } => {
                 self.function(name, name_span, arguments, expr)
             }
@@ -247,13 +252,16 @@ impl Meaning<'_, '_, '_> {
         self.refuse(ReasonKind::Type, &of.span, message, help)
     }
 
-    fn index(&mut self, of: &Expr, index: &Expr) -> Value {
-        let place = self.value(of);
+    /// `rest` is what follows it in a path.
+    fn index(&mut self, of: &Expr, index: &Expr, rest: Range<usize>) -> Value {
+        let place = self.value_in(of, rest.end);
         match (&index.kind, place) {
             (_, Value::Refused) => Value::Refused,
             (ExprKind::Text(name), Value::Place(place)) => self.select(place, name, &index.span, of),
             (ExprKind::Whole(_) | ExprKind::Double(_), Value::Place(_)) => {
-                let help = format!("say what the element is like: `{}.exists(x, x == 'a')`", self.quoted(of));
+                // Another number within what follows would have to be said otherwise, too.
+                let rest = Some(self.reasons.quoted(&rest)).filter(|rest| !rest.contains('[')).unwrap_or_default();
+                let help = format!("say what the element is like: `{}.exists(x, x{rest} == 'a')`", self.quoted(of));
                 self.refuse(ReasonKind::Unsupported, &index.span, "elements can't be picked by their number", help)
             }
             (_, Value::Place(_)) => {

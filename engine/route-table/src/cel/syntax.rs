@@ -114,6 +114,12 @@ impl Parser<'_, '_> {
         matches!(self.token(), Token::Sign(found) if *found == sign)
     }
 
+    /// Whether the sign stands before the lexeme.
+    fn is_after(&self, sign: &str) -> bool {
+        let before = self.at.checked_sub(1).and_then(|at| self.lexemes.get(at));
+        before.is_some_and(|lexeme| matches!(lexeme.token, Token::Sign(found) if found == sign))
+    }
+
     fn eat(&mut self, sign: &str) -> bool {
         let found = self.is(sign);
         if found {
@@ -143,7 +149,10 @@ impl Parser<'_, '_> {
                 "write `==`, `!=`, `<`, `<=`, `>` or `>=`".to_owned()
             }
             (Token::Sign("="), _) => "write `==`".to_owned(),
-            (Token::Sign(">"), _) if self.at > 0 => "write `!=` for other than".to_owned(),
+            (Token::Sign(">"), _) if self.is_after("<") => "write `!=` for other than".to_owned(),
+            (Token::Sign(sign @ ("<" | ">")), _) if self.is_after(sign) => {
+                format!("write `{sign}` to compare; conditions don't shift bits")
+            }
             _ => format!("{expected} is needed"),
         };
         self.reasons.refuse(ReasonKind::Syntax, &span, format!("{found} where {expected} is needed"), help);

@@ -616,3 +616,51 @@ fn what_cel_cannot_say_is_shown_with_a_mark_that_no_cel_has() {
     let deep = (0..10_000).fold(unset, |inner, _| Condition { kind: Some(condition::Kind::Not(Box::new(inner))) });
     assert!(render(&deep).ends_with("@too_deep"), "{}", render(&deep));
 }
+
+#[test]
+fn what_stands_behind_a_number_and_signs_that_are_doubled_are_told_apart() {
+    for (text, help) in [
+        ("payload.items[0].sku == 'a'", "say what the element is like: `payload.items.exists(x, x.sku == 'a')`"),
+        (
+            "payload.items[0].a.b.startsWith('a')",
+            "say what the element is like: `payload.items.exists(x, x.a.b == 'a')`",
+        ),
+        ("payload.items[0] == 'a'", "say what the element is like: `payload.items.exists(x, x == 'a')`"),
+        ("payload.items[0].l[1] == 'a'", "say what the element is like: `payload.items.exists(x, x == 'a')`"),
+        ("payload.coins >> 1", "write `>` to compare; conditions don't shift bits"),
+        ("payload.coins << 1", "write `<` to compare; conditions don't shift bits"),
+        ("payload.coins <> 1", "write `!=` for other than"),
+        ("payload.coins == > 1", "a value is needed"),
+    ] {
+        let refused = parse(text, &Scope::record()).unwrap_err();
+        assert_eq!(refused.reasons[0].help, help, "{text}");
+    }
+}
+
+#[test]
+fn the_readmes_list_of_what_can_be_written_is_taken_and_what_it_says_is_refused_is() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    // Cells in which a text stands between backquotes, of the lines of a table.
+    let table = |head: &str| -> Vec<Vec<Vec<String>>> {
+        let (_, rows) = readme.split_once(head).unwrap_or_else(|| panic!("no table {head}"));
+        let rows = rows.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let cells = |row: &str| {
+            row.replace("\\|", "\u{1}").split('|').map(|cell| cell.replace('\u{1}', "|")).collect::<Vec<_>>()
+        };
+        let texts = |cell: String| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        rows.map(|row| cells(row).into_iter().skip(1).map(texts).collect()).collect()
+    };
+    let is_taken = |text: &String| parse(text, &Scope::record()).map(|_| ()).map_err(|error| error.to_string());
+    let said = table("| what | in CEL |");
+    assert!(said.len() > 10);
+    for row in said {
+        assert!(!row[1].is_empty(), "{row:?}");
+        row[1].iter().for_each(|text| assert_eq!(is_taken(text), Ok(()), "{text}"));
+    }
+    let refused = table("| refused | instead |");
+    assert!(refused.len() > 5);
+    for row in refused {
+        row[0].iter().for_each(|text| assert!(is_taken(text).is_err(), "{text}"));
+        row[1].iter().for_each(|text| assert_eq!(is_taken(text), Ok(()), "{text}"));
+    }
+}
