@@ -216,6 +216,15 @@ struct Leads {
     zone: Option<(Tree, usize)>,
 }
 
+/// Whom a value leads to.
+#[allow(clippy::large_enum_variant, reason = "it is taken apart where it is made, and to box it would allocate")]
+enum Met {
+    Nobody,
+    One(Payload),
+    Leads(Leads),
+    Zone((Tree, usize)),
+}
+
 impl Leads {
     fn add(&mut self, found: Option<Payload>) {
         if let (Some(found), Some(place)) = (found, self.list.get_mut(self.count)) {
@@ -249,37 +258,35 @@ impl RouteTable {
         out: &mut dyn Sink,
     ) {
         if !matches!(access.attribute, Attribute::Field(_)) {
-            match evaluation.outside(access.attribute) {
-                Some(Datum::Text(text)) if access.is_plain() => {
-                    if let Some(found) = self.types.get(access.space, text) {
-                        self.consider(found, evaluation, work, out);
-                    }
-                }
-                Some(Datum::Text(text)) => self.consider_leads(&self.leads_of(access, text), evaluation, work, out),
-                Some(Datum::Number(number)) => {
-                    self.consider_zone(self.zone_of(access, &number), evaluation, work, out);
-                }
-                _ => {}
-            }
-            return;
+            let met = evaluation.outside(access.attribute).map_or(Met::Nobody, |value| self.met_by(access, &value));
+            return self.consider_met(met, evaluation, work, out);
         }
-        for value in scope.reader.values(&self.fields, access.number) {
-            match datum(&self.fields, scope.bytes, &value, &mut work.buffers.unescaped) {
-                Some(Datum::Text(text)) if access.is_plain() => {
-                    if let Some(found) = self.types.get(access.space, text) {
-                        self.consider(found, evaluation, work, out);
-                    }
-                }
-                Some(Datum::Text(text)) => {
-                    let leads = self.leads_of(access, text);
-                    self.consider_leads(&leads, evaluation, work, out);
-                }
-                Some(Datum::Number(number)) => {
-                    let zone = self.zone_of(access, &number);
-                    self.consider_zone(zone, evaluation, work, out);
-                }
-                _ => {}
-            }
+        for found in scope.reader.values(&self.fields, access.number) {
+            let value = datum(&self.fields, scope.bytes, &found, &mut work.buffers.unescaped);
+            // What the value lies in may be needed for those whom it leads to.
+            let met = value.map_or(Met::Nobody, |value| self.met_by(access, &value));
+            self.consider_met(met, evaluation, work, out);
+        }
+    }
+
+    /// Whom a value leads to.
+    #[inline(always)]
+    fn met_by(&self, access: &Access, value: &Datum<'_>) -> Met {
+        match value {
+            Datum::Text(text) if access.is_plain() => self.types.get(access.space, text).map_or(Met::Nobody, Met::One),
+            Datum::Text(text) => Met::Leads(self.leads_of(access, text)),
+            Datum::Number(number) => self.zone_of(access, number).map_or(Met::Nobody, Met::Zone),
+            _ => Met::Nobody,
+        }
+    }
+
+    #[inline(always)]
+    fn consider_met(&self, met: Met, evaluation: &Evaluation<'_>, work: &mut Work<'_>, out: &mut dyn Sink) {
+        match met {
+            Met::Nobody => {}
+            Met::One(found) => self.consider(found, evaluation, work, out),
+            Met::Leads(leads) => self.consider_leads(&leads, evaluation, work, out),
+            Met::Zone(zone) => self.consider_zone(zone, evaluation, work, out),
         }
     }
 
@@ -290,7 +297,7 @@ impl RouteTable {
         Some((tree, accesses.zone_of_number(tree, number, &self.texts)))
     }
 
-    /// Looks a text up in all ways at once: where it lies may be needed for what it leads to.
+    /// Looks a text up in all ways at once.
     #[inline(never)]
     fn leads_of(&self, access: &Access, text: &[u8]) -> Leads {
         let accesses = &self.groups.accesses;
@@ -319,19 +326,20 @@ impl RouteTable {
         for found in leads.list.iter().take(leads.count) {
             self.consider(*found, evaluation, work, out);
         }
-        self.consider_zone(leads.zone, evaluation, work, out);
+        if let Some(zone) = leads.zone {
+            self.consider_zone(zone, evaluation, work, out);
+        }
     }
 
     /// Decides what a zone's way to the root leads to.
     #[inline(never)]
     fn consider_zone(
         &self,
-        zone: Option<(Tree, usize)>,
+        (tree, zone): (Tree, usize),
         evaluation: &Evaluation<'_>,
         work: &mut Work<'_>,
         out: &mut dyn Sink,
     ) {
-        let Some((tree, zone)) = zone else { return };
         let way = self.groups.accesses.way_from(tree, zone);
         way.for_each(|found| self.consider(found, evaluation, work, out));
     }

@@ -8,6 +8,8 @@ mod evaluate;
 mod naive_pattern;
 #[path = "support/text_format.rs"]
 mod text_format;
+#[path = "support/with_payload.rs"]
+mod with_payload;
 
 use evaluate::json::Json;
 use evaluate::{Record, Truth, evaluate};
@@ -16,33 +18,13 @@ use prost::Message as _;
 use std::path::{Path, PathBuf};
 use veltrix_proto::v1::{Condition, Destination, EventTypes, KafkaTopic, Route, RouteMap, destination};
 use veltrix_route_table::event_pattern::parse;
-use veltrix_route_table::{Event, Matches, Value, compile};
+use veltrix_route_table::{Matches, compile};
+use with_payload::WithPayload;
 
 fn holds(condition: &Condition, event: &Json) -> bool {
     let truth = evaluate(condition, &Record::of_payload(event.clone()));
     assert_ne!(truth, Truth::Absent, "a pattern matches or it doesn't");
     truth == Truth::True
-}
-
-/// An event of which only the payload matters.
-struct WithPayload(String);
-
-impl Event for WithPayload {
-    fn topic(&self) -> &str {
-        "events"
-    }
-
-    fn key(&self) -> Value<'_> {
-        Value::Missing
-    }
-
-    fn header(&self, name: &str) -> Value<'_> {
-        if name == "ce_type" { Value::Bytes(b"type") } else { Value::Missing }
-    }
-
-    fn payload(&self) -> Option<&[u8]> {
-        Some(self.0.as_bytes())
-    }
 }
 
 /// A route of any type for each pattern, as the tree that it stands for, if it is not beyond the limits.
@@ -570,7 +552,7 @@ fn check_table(patterns: &[Json], payloads: &[Json]) -> Result<(), TestCaseError
     let table = compile(&map).unwrap();
     let mut out = Matches::new();
     for payload in payloads {
-        table.matches(&WithPayload(payload.to_string()), &mut out).unwrap();
+        table.matches(&WithPayload { topic: "events", payload: payload.to_string() }, &mut out).unwrap();
         let found: Vec<usize> = out.routes().iter().map(|route| route.get()).collect();
         let is_true = |at: &usize| holds(map.routes[*at].when.as_ref().unwrap(), payload);
         let expected: Vec<usize> = (0..map.routes.len()).filter(is_true).collect();

@@ -1,10 +1,11 @@
 //! What is said of an event before all was looked up that it depends on: what is certain, and nothing else.
 
 mod support;
+#[path = "support/text_format.rs"]
+mod text_format;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use prost_reflect::{DescriptorPool, DynamicMessage};
 use support::{Found, OwnedEvent, World, event, expected, make_defaults_right, read, route_map, world};
 use veltrix_proto::v1::RouteMap;
 use veltrix_route_table::{
@@ -15,10 +16,7 @@ use veltrix_route_table::{
 /// A table with a lookup by the record's key, and what else `text` says.
 fn table(text: &str) -> RouteTable {
     let lookup = r#"lookups { id: "c" key { part: RECORD_PART_KEY } table { kafka { topic: "tiers" } } }"#;
-    let pool = DescriptorPool::decode(veltrix_proto::DESCRIPTOR_SET).unwrap();
-    let descriptor = pool.get_message_by_name("veltrix.v1.RouteMap").unwrap();
-    let map = DynamicMessage::parse_text_format(descriptor, &format!("name: 'm' {lookup} {text}")).unwrap();
-    compile(&map.transcode_to::<RouteMap>().unwrap()).unwrap()
+    compile(&text_format::route_map(&format!("name: 'm' {lookup} {text}"))).unwrap()
 }
 
 /// An event of this tenant, with the key `k`.

@@ -1,17 +1,13 @@
 //! What lookups mean for an event, case by case. `tests/reference.rs` holds the same against a naive reading of maps of all sorts.
 
-use prost_reflect::{DescriptorPool, DynamicMessage};
+#[path = "support/text_format.rs"]
+mod text_format;
+
 use std::time::Duration;
-use veltrix_proto::v1::RouteMap;
+use text_format::route_map;
 use veltrix_route_table::{
     Answers, Deliveries, Event, Lookup, LookupCache, LookupSource, Matches, RouteTable, Value, Verdict, compile,
 };
-
-fn route_map(text: &str) -> RouteMap {
-    let pool = DescriptorPool::decode(veltrix_proto::DESCRIPTOR_SET).unwrap();
-    let descriptor = pool.get_message_by_name("veltrix.v1.RouteMap").unwrap();
-    DynamicMessage::parse_text_format(descriptor, text).unwrap().transcode_to().unwrap()
-}
 
 struct Clue {
     player: Option<Vec<u8>>,

@@ -4,12 +4,15 @@
 mod evaluate;
 #[path = "support/text_format.rs"]
 mod text_format;
+#[path = "support/with_payload.rs"]
+mod with_payload;
 
 use evaluate::json::Json;
 use evaluate::{Record, Truth};
 use text_format::condition;
 use veltrix_proto::v1::{Condition, Destination, EventTypes, KafkaTopic, OnAbsent, Route, RouteMap, destination};
-use veltrix_route_table::{Deliveries, Event, Value, compile};
+use veltrix_route_table::{Deliveries, compile};
+use with_payload::WithPayload;
 
 const CONTRACT: &str = include_str!("../../../proto/veltrix/v1/route_map.proto");
 
@@ -65,26 +68,6 @@ fn unnamed(test: &str, column: &str) -> String {
     }
 }
 
-struct Payload(String);
-
-impl Event for Payload {
-    fn topic(&self) -> &str {
-        "t"
-    }
-
-    fn key(&self) -> Value<'_> {
-        Value::Missing
-    }
-
-    fn header(&self, name: &str) -> Value<'_> {
-        if name == "ce_type" { Value::Bytes(b"t") } else { Value::Missing }
-    }
-
-    fn payload(&self) -> Option<&[u8]> {
-        Some(self.0.as_bytes())
-    }
-}
-
 fn map(when: Condition) -> RouteMap {
     let topic = KafkaTopic { topic: "topic".to_owned(), ..KafkaTopic::default() };
     RouteMap {
@@ -115,7 +98,7 @@ fn truth(test: &str, value: Option<&str>, (on_missing, on_other_type): (&str, &s
     let naive = evaluate::evaluate(&when, &Record::of_payload(Json::read(&payload).unwrap()));
     let table = compile(&map(when)).unwrap();
     let mut deliveries = Deliveries::new();
-    table.route(&Payload(payload), &mut deliveries);
+    table.route(&WithPayload { topic: "t", payload }, &mut deliveries);
     let said = match (deliveries.list(), deliveries.undecided()) {
         ([_], None) => Truth::True,
         ([], Some(_)) => Truth::Absent,

@@ -1,18 +1,17 @@
 //! Who delivers beyond what conditions say: routes that are switched off, routes of which only the first one delivers, and what becomes
 //! of events that nobody wants.
 
-use prost_reflect::{DescriptorPool, DynamicMessage};
-use veltrix_proto::v1::RouteMap;
+#[path = "support/text_format.rs"]
+mod text_format;
+
+use text_format::route_map;
 use veltrix_route_table::{Deliveries, Event, Matches, RouteIndex, RouteTable, Unmatched, Value, Verdict, compile};
 
 /// A map with the destinations `a` to `e` and what `text` adds.
 fn table(text: &str) -> RouteTable {
-    let pool = DescriptorPool::decode(veltrix_proto::DESCRIPTOR_SET).unwrap();
-    let descriptor = pool.get_message_by_name("veltrix.v1.RouteMap").unwrap();
     let destination = |id: char| format!("destinations {{ id: '{id}' kafka {{ topic: '{id}' }} }}\n");
     let text = format!("name: 'm' {} {text}", ('a'..='e').map(destination).collect::<String>());
-    let map: RouteMap = DynamicMessage::parse_text_format(descriptor, &text).unwrap().transcode_to().unwrap();
-    compile(&map).unwrap()
+    compile(&route_map(&text)).unwrap()
 }
 
 /// An event of the type `t`, of a tenant, with a header for each thing that is true of it.

@@ -1,15 +1,12 @@
 //! What a map can have wrong, and the words in which it is told. Each case is a map in text form, beside every reason for its refusal.
 
+#[path = "support/text_format.rs"]
+mod text_format;
+
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use text_format::route_map as map;
 use veltrix_proto::v1::{Destination, RouteMap, destination};
 use veltrix_route_table::{Compiler, Deliveries, Event, Fault, Reason, Refused, Value, WireFault, compile, limits};
-
-fn map(text: &str) -> RouteMap {
-    let pool = DescriptorPool::decode(veltrix_proto::DESCRIPTOR_SET).unwrap();
-    let descriptor = pool.get_message_by_name("veltrix.v1.RouteMap").unwrap();
-    DynamicMessage::parse_text_format(descriptor, text).unwrap().transcode_to().unwrap()
-}
 
 /// A map that is right but for what `text` adds.
 fn with(text: &str) -> RouteMap {

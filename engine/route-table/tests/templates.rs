@@ -4,18 +4,21 @@
 #[allow(dead_code, reason = "made for other tests")]
 mod messages;
 mod support;
+#[path = "support/text_format.rs"]
+mod text_format;
+#[path = "support/with_payload.rs"]
+mod with_payload;
 
-use prost_reflect::{DescriptorPool, DynamicMessage};
 use support::OwnedEvent;
+use text_format::route_map;
 use veltrix_proto::v1::{Payload, ProtobufMessage, RouteMap, Source, payload};
 use veltrix_route_table::{
-    Change, Deliveries, Event, RouteTable, Unmatched, Value, Verdict, analyze, compile, diff, diff_event,
+    Change, Deliveries, Event, RouteTable, Unmatched, Verdict, analyze, compile, diff, diff_event,
 };
+use with_payload::WithPayload;
 
 fn map(text: &str) -> RouteMap {
-    let pool = DescriptorPool::decode(veltrix_proto::DESCRIPTOR_SET).unwrap();
-    let descriptor = pool.get_message_by_name("veltrix.v1.RouteMap").unwrap();
-    DynamicMessage::parse_text_format(descriptor, &format!("name: 'm' {text}")).unwrap().transcode_to().unwrap()
+    route_map(&format!("name: 'm' {text}"))
 }
 
 /// A map in which all events go to the destination `to`, which is a topic as `kafka` says.
@@ -157,27 +160,6 @@ goes to rest instead: to has no topic hunt-{tenant} for it: tenant is 'green', w
     assert!(said("green").contains(green), "{}", said("green"));
 }
 
-/// A message of the source `messages`.
-struct Message(Vec<u8>);
-
-impl Event for Message {
-    fn topic(&self) -> &str {
-        "messages"
-    }
-
-    fn key(&self) -> Value<'_> {
-        Value::Missing
-    }
-
-    fn header(&self, name: &str) -> Value<'_> {
-        if name == "ce_type" { Value::Bytes(b"t") } else { Value::Missing }
-    }
-
-    fn payload(&self) -> Option<&[u8]> {
-        Some(&self.0)
-    }
-}
-
 #[test]
 fn values_are_those_of_messages_and_envelopes_too() {
     let of_messages = |names: &str| {
@@ -195,7 +177,7 @@ fn values_are_those_of_messages_and_envelopes_too() {
     };
     for (names, message, expected) in [("text", &b"\x72\x01a"[..], "x-a"), ("color", b"\x80\x01\x01", "x-RED")] {
         let table = compile(&of_messages(names)).unwrap();
-        assert_eq!(sent(&table, &Message(message.to_vec())), [expected]);
+        assert_eq!(sent(&table, &WithPayload { topic: "messages", payload: message }), [expected]);
     }
     let refused = compile(&of_messages("txet")).unwrap_err().to_string();
     assert!(refused.contains("destinations[0].kafka.placeholders[0].field: `txet` is in no message"), "{refused}");

@@ -1,15 +1,24 @@
-//! Conditions in protobuf's text format, which is shorter than building them.
+//! Conditions and maps in protobuf's text format, which is shorter than building them.
 
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+#![allow(dead_code, reason = "each test crate that includes this file uses a part of it")]
+
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage};
 use std::sync::LazyLock;
-use veltrix_proto::v1::Condition;
+use veltrix_proto::v1::{Condition, RouteMap};
 
-static CONDITION: LazyLock<MessageDescriptor> = LazyLock::new(|| {
-    let pool = DescriptorPool::decode(veltrix_proto::DESCRIPTOR_SET).unwrap();
-    pool.get_message_by_name("veltrix.v1.Condition").unwrap()
-});
+static MESSAGES: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(veltrix_proto::DESCRIPTOR_SET).unwrap());
 
 pub(crate) fn condition(text: &str) -> Condition {
-    let message = DynamicMessage::parse_text_format(CONDITION.clone(), text);
+    read("veltrix.v1.Condition", text)
+}
+
+pub(crate) fn route_map(text: &str) -> RouteMap {
+    read("veltrix.v1.RouteMap", text)
+}
+
+fn read<M: Message + Default>(name: &str, text: &str) -> M {
+    let message = DynamicMessage::parse_text_format(MESSAGES.get_message_by_name(name).unwrap(), text);
     message.unwrap_or_else(|error| panic!("{text}: {error}")).transcode_to().unwrap()
 }

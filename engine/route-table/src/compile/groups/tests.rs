@@ -2,12 +2,13 @@
 
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+#[path = "../../../tests/support/with_payload.rs"]
+mod with_payload;
 
 use crate::access::{Access, Affix, LENGTHS_MAX, Line};
 use crate::compile::compile;
 use crate::condition::Truth;
 use crate::evaluate::Memory;
-use crate::event::{Event, Value};
 use crate::group::Sink;
 use crate::table::{Candidate, RouteTable};
 use proptest::strategy::{Strategy, ValueTree};
@@ -17,6 +18,7 @@ use veltrix_proto::v1::{
     Cidrs, Condition, Conditions, Destination, EventTypes, Field, KafkaTopic, Literal, Predicate, Range, Route,
     RouteMap, condition, destination, literal, predicate, range,
 };
+use with_payload::WithPayload;
 
 const ROUTES: usize = 20_000;
 
@@ -56,26 +58,6 @@ fn table(conditions: impl Iterator<Item = Condition>) -> RouteTable {
     compile(&map).unwrap()
 }
 
-struct Payload(String);
-
-impl Event for Payload {
-    fn topic(&self) -> &str {
-        "t"
-    }
-
-    fn key(&self) -> Value<'_> {
-        Value::Missing
-    }
-
-    fn header(&self, name: &str) -> Value<'_> {
-        if name == "ce_type" { Value::Bytes(b"type") } else { Value::Missing }
-    }
-
-    fn payload(&self) -> Option<&[u8]> {
-        Some(self.0.as_bytes())
-    }
-}
-
 /// The routes that are decided of an event, and those among them that match.
 #[derive(Default)]
 struct Counting {
@@ -95,7 +77,8 @@ impl Sink for Counting {
 fn counted(table: &RouteTable, value: &str) -> Counting {
     let (mut memory, mut counting) = (Memory::default(), Counting::default());
     memory.begin(table.readers, 0);
-    table.ask(&Payload(format!("{{\"v\": {value}}}")), &mut memory, &mut counting).unwrap();
+    let event = WithPayload { topic: "t", payload: format!("{{\"v\": {value}}}") };
+    table.ask(&event, &mut memory, &mut counting).unwrap();
     counting.matched.sort_unstable();
     counting
 }
