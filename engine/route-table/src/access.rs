@@ -7,6 +7,11 @@
 //!   which stands a tree of segments (Bentley, 1977): each node is a run of zones, and a route is filed at the few nodes, at most two
 //!   of a level, that together are its interval. The nodes from a value's zone up to the root lead to all intervals that the value is
 //!   in, and to no other.
+//! - Who tells events apart neither by texts nor by intervals is filed under there being a value at all, if few others are about that
+//!   field of the payload.
+//!
+//! A group has few accesses, and each event follows all of them; or it has many, most of them to fields of the payload, and an event
+//! follows those of the fields that it has.
 //!
 //! So an event meets the routes that want its value, at a cost that grows with the logarithm of how many others there are.
 //!
@@ -21,6 +26,9 @@ use crate::table::{Candidate, RouteTable};
 use crate::value::cidr::{line_of_addresses, parse_address};
 use crate::value::number::{Decimal, Number};
 
+/// So many accesses of a group each event follows: a lookup each. Of more, it follows those of the fields that it has.
+pub(crate) const FOLLOWED_MAX: usize = 4;
+
 /// Lengths of beginnings, and as many of ends, that texts of one access are looked up by.
 pub(crate) const LENGTHS_MAX: usize = 16;
 
@@ -30,13 +38,14 @@ pub(crate) struct Access {
     pub(crate) attribute: Attribute,
     /// The number of a field in the group's plan.
     pub(crate) number: u32,
-    /// The part of the table's index that whole texts stand in. What texts begin with stands in the next part, and in the one behind
-    /// it what they end with.
+    /// The first of the parts of the table's index that its values stand in, in the order of [`Affix`].
     pub(crate) space: u32,
     /// A run of lengths: of beginnings, then of ends, each ascending.
     pub(crate) first_length: u32,
     pub(crate) prefix_lengths: u16,
     pub(crate) suffix_lengths: u16,
+    /// Whether a value leads to somebody whatever it is.
+    pub(crate) has_any: bool,
     pub(crate) trees: TreesOf,
 }
 
@@ -65,16 +74,18 @@ impl TreesOf {
     }
 }
 
-/// How a text is filed; its place among the parts of the index that an access has.
+/// What of a text is filed; its place among the parts of the index that an access has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Affix {
     Whole = 0,
     Prefix = 1,
     Suffix = 2,
+    /// Nothing: every value leads to who is filed so, and if it is no text.
+    Any = 3,
 }
 
 /// How many parts of the index an access has.
-pub(crate) const SPACES: u32 = 3;
+pub(crate) const SPACES: u32 = 4;
 
 /// What intervals are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -241,6 +252,10 @@ impl Access {
         self.prefix_lengths == 0 && self.suffix_lengths == 0 && self.trees.addresses == u32::MAX
     }
 
+    pub(crate) fn is_of_field(&self) -> bool {
+        matches!(self.attribute, Attribute::Field(_))
+    }
+
     pub(crate) fn space_of(&self, affix: Affix) -> u32 {
         self.space + affix as u32
     }
@@ -257,9 +272,15 @@ impl RouteTable {
         work: &mut Work<'_>,
         out: &mut dyn Sink,
     ) {
-        if !matches!(access.attribute, Attribute::Field(_)) {
+        if !access.is_of_field() {
             let met = evaluation.outside(access.attribute).map_or(Met::Nobody, |value| self.met_by(access, &value));
             return self.consider_met(met, evaluation, work, out);
+        }
+        if access.has_any
+            && scope.reader.values(&self.fields, access.number).next().is_some()
+            && let Some(found) = self.types.get(access.space_of(Affix::Any), b"")
+        {
+            self.consider(found, evaluation, work, out);
         }
         for found in scope.reader.values(&self.fields, access.number) {
             let value = datum(&self.fields, scope.bytes, &found, &mut work.buffers.unescaped);

@@ -233,8 +233,9 @@ pub(crate) struct Reading {
     protobuf: protobuf::Reader,
     /// Whether `dotted` has read this payload.
     has_dotted: bool,
-    /// Where the plan's fields begin among all planned ones.
+    /// The plan's fields among all planned ones.
     first: u32,
+    count: u32,
 }
 
 impl Reading {
@@ -243,7 +244,7 @@ impl Reading {
     pub(crate) fn read(&mut self, fields: &Fields, plan: PlanIndex, payload: Content<'_>) {
         let Some(row) = fields.plans.get(plan.0 as usize) else { return };
         self.has_dotted = false;
-        self.first = row.first;
+        (self.first, self.count) = (row.first, row.count);
         if let Format::Protobuf(message) = payload.format {
             return self.read_message(fields, (plan, row.count), message, payload.bytes);
         }
@@ -292,6 +293,16 @@ impl Reading {
             spellings = fields.spellings.get(self.first as usize + number as usize).cloned().unwrap_or_default();
         }
         ValuesOf { now: plain, dotted: &self.dotted, spellings }
+    }
+
+    /// Tells the numbers of those of the plan's fields that have values, some of them more than once.
+    pub(crate) fn each_present(&self, fields: &Fields, mut each: impl FnMut(u32)) {
+        self.plain.present().for_each(&mut each);
+        if self.has_dotted {
+            let spellings = fields.spellings.get(range(self.first, self.count)).unwrap_or_default();
+            let field_of = |spelling: u32| spellings.partition_point(|spellings| spellings.end <= spelling) as u32;
+            self.dotted.present().for_each(|spelling| each(field_of(spelling)));
+        }
     }
 
     /// Whether fields were looked for in objects that are elements of arrays, or under other spellings.

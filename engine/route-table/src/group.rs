@@ -9,7 +9,7 @@
 //! what they begin or end with, or between what they lie; and it is met only by events that have them ([`access`](crate::access)). Which
 //! attribute is chosen by how few routes stand under its values, never by its name.
 
-use crate::access::{Access, Accesses};
+use crate::access::{Access, Accesses, FOLLOWED_MAX};
 use crate::condition::{ConditionIndex, Truth, range};
 use crate::evaluate::{Buffers, Evaluation, Scope, Work, datum};
 use crate::fields::{FieldIndex, PlanIndex, Reading};
@@ -268,9 +268,36 @@ impl RouteTable {
         work: &mut Work<'_>,
         out: &mut dyn Sink,
     ) {
-        for access in self.groups.accesses.list.get(range(group.first_access, group.accesses)).unwrap_or_default() {
+        let accesses = self.groups.accesses.list.get(range(group.first_access, group.accesses)).unwrap_or_default();
+        if accesses.len() > FOLLOWED_MAX {
+            return self.follow_present(accesses, evaluation, scope, work, out);
+        }
+        for access in accesses {
             self.follow(access, evaluation, scope, work, out);
         }
+    }
+
+    /// Follows those of many accesses to fields that the event has; they come last, by their numbers.
+    #[inline(never)]
+    fn follow_present(
+        &self,
+        accesses: &[Access],
+        evaluation: &Evaluation<'_>,
+        scope: &Scope<'_>,
+        work: &mut Work<'_>,
+        out: &mut dyn Sink,
+    ) {
+        let outside = accesses.partition_point(|access| !access.is_of_field());
+        let (outside, inside) = accesses.split_at_checked(outside).unwrap_or((accesses, &[]));
+        for access in outside {
+            self.follow(access, evaluation, scope, work, out);
+        }
+        scope.reader.each_present(&self.fields, |number| {
+            let place = inside.binary_search_by_key(&number, |access| access.number);
+            if let Some(access) = place.ok().and_then(|place| inside.get(place)) {
+                self.follow(access, evaluation, scope, work, out);
+            }
+        });
     }
 
     /// Says what becomes of a member that all looks let pass.

@@ -16,6 +16,8 @@ pub(crate) struct Leaf {
 pub(crate) struct Values {
     turn: u32,
     fields: Vec<Slot>,
+    /// The field that got its first value last.
+    latest: u32,
     /// Values of a field after its first one, each with the place of the next.
     more: Vec<(Found, u32)>,
     pub(crate) crossed_array: bool,
@@ -30,6 +32,8 @@ struct Slot {
     first: Found,
     second: u32,
     last: u32,
+    /// The field that got its first value before.
+    before: u32,
 }
 
 const NONE: u32 = u32::MAX;
@@ -39,6 +43,7 @@ impl Values {
     #[inline(always)]
     pub(crate) fn begin(&mut self, fields: u32) {
         self.more.clear();
+        self.latest = NONE;
         (self.crossed_array, self.is_ragged) = (false, false);
         if self.turn == u32::MAX || self.fields.len() < fields as usize {
             self.grow(fields as usize);
@@ -71,7 +76,8 @@ impl Values {
     fn push(&mut self, field: u32, found: Found) {
         let Some(slot) = self.fields.get_mut(field as usize) else { return };
         if slot.turn != self.turn {
-            *slot = Slot { turn: self.turn, first: found, second: NONE, last: NONE };
+            *slot = Slot { turn: self.turn, first: found, second: NONE, last: NONE, before: self.latest };
+            self.latest = field;
             return;
         }
         let place = self.more.len() as u32;
@@ -91,6 +97,12 @@ impl Values {
     #[inline(always)]
     pub(crate) fn first(&self, field: u32) -> Option<Found> {
         self.slot(field).map(|slot| slot.first)
+    }
+
+    /// The fields that have values.
+    pub(crate) fn present(&self) -> impl Iterator<Item = u32> {
+        let slot = |field: u32| self.slot(field).map(|slot| (field, slot.before));
+        std::iter::successors(slot(self.latest), move |(_, before)| slot(*before)).map(|(field, _)| field)
     }
 
     #[inline(always)]
@@ -120,5 +132,24 @@ impl Iterator for All<'_> {
             None => (None, NONE),
         };
         Some(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_fields_that_are_present_are_those_of_this_turn_and_each_is_told_once() {
+        let mut values = Values::default();
+        for fields in [vec![3, 1, 3, 70, 1], vec![], vec![70], (0..100).rev().collect()] {
+            values.begin(100);
+            fields.iter().for_each(|field| values.push(*field, Found::NOTHING));
+            let present: Vec<u32> = values.present().collect();
+            let expected: BTreeSet<u32> = fields.into_iter().collect();
+            assert_eq!(present.len(), expected.len());
+            assert_eq!(present.into_iter().collect::<BTreeSet<u32>>(), expected);
+        }
     }
 }

@@ -264,13 +264,15 @@ impl Maker<'_> {
     }
 
     fn number_accesses(&mut self, plan: Option<PlanIndex>, accesses: Range<usize>) {
-        for at in accesses {
+        for at in accesses.clone() {
             let Some(attribute) = self.table.groups.accesses.list.get(at).map(|access| access.attribute) else { break };
             let number = self.number_of(plan, attribute);
             if let Some(access) = self.table.groups.accesses.list.get_mut(at) {
                 access.number = number;
             }
         }
+        let accesses = self.table.groups.accesses.list.get_mut(accesses).unwrap_or_default();
+        accesses.sort_unstable_by_key(|access| (access.is_of_field(), access.number, access.space));
     }
 
     /// Makes the looks of all that is asked, and returns how many of them are at what is not in the payload.
@@ -300,8 +302,8 @@ impl Maker<'_> {
                 });
                 self.table.groups.tests.push(LookTest { quick: Quick::No, predicate, passes, bars });
             }
-            let space = self.index_texts(members, first_test);
-            let (tests, wildcards) = self.gather_wildcards(first_test);
+            let space = self.index_texts((members, none), first_test);
+            let (tests, wildcards) = self.gather_wildcards(none, first_test);
             let zones = self.zones(members, first_test, tests);
             self.quicken(first_test, literals_max);
             let (number, first_test) = (self.number_of(plan, attribute), first_test as u32);
@@ -331,7 +333,7 @@ impl Maker<'_> {
                 return;
             }
             let predicate = conditions.predicates.get(test.predicate as usize);
-            let Some(predicate) = predicate.filter(|predicate| is_of_texts_only(predicate)) else { continue };
+            let Some(predicate) = predicate.filter(|predicate| is_about_texts(predicate)) else { continue };
             let place = groups.literals.len() as u32;
             let (quick, text) = match predicate.test {
                 Test::Equals(Literal::Text(text)) => (Quick::Equals(place), text),
@@ -345,13 +347,13 @@ impl Maker<'_> {
     }
 
     /// Puts the texts of tests for equality into the index, if there are enough to make a lookup worth it, and takes these tests out.
-    /// Returns their part of the index.
-    fn index_texts(&mut self, members: u32, first_test: usize) -> u32 {
+    /// Returns their part of the index. `none`: the row of nobody.
+    fn index_texts(&mut self, (members, none): (u32, u32), first_test: usize) -> u32 {
         let mut tests = std::mem::take(&mut self.groups.tests);
         tests.clear();
         tests.extend(self.table.groups.tests.drain(first_test..));
         let texts_of = |conditions: &Conditions, test: &LookTest| {
-            values_of(conditions, test.predicate).map_or(0, |values| values.len())
+            values_of(conditions, test, none).map_or(0, |values| values.len())
         };
         let mut space = 0;
         let texts = tests.iter().map(|test| texts_of(&self.table.conditions, test)).sum::<usize>();
@@ -407,13 +409,13 @@ impl Maker<'_> {
 
     /// Puts the wildcards among the tests from `first_test` on behind the others and into a set, if there are enough. Returns how many
     /// tests are not in the set, and its place.
-    fn gather_wildcards(&mut self, first_test: usize) -> (u32, u32) {
+    fn gather_wildcards(&mut self, none: u32, first_test: usize) -> (u32, u32) {
         let RouteTable { groups, conditions, texts, .. } = &mut *self.table;
         let tests = groups.tests.get_mut(first_test..).unwrap_or_default();
         let wildcard = |test: &LookTest| {
             let predicate = conditions.predicates.get(test.predicate as usize)?;
             match predicate.test {
-                Test::Wildcard(wildcard) if is_of_texts_only(predicate) => {
+                Test::Wildcard(wildcard) if is_of_texts_only(predicate, test.bars == none) => {
                     conditions.literals.wildcards.get(wildcard as usize).copied()
                 }
                 _ => None,
@@ -521,17 +523,25 @@ fn missing(predicate: &Predicate) -> Truth {
     }
 }
 
-/// Whether a test is false of all that is no text, and looks at texts as they are.
-fn is_of_texts_only(predicate: &Predicate) -> bool {
-    predicate.about == Types::TEXT
-        && !predicate.ignore_case
-        && !predicate.text_as_number
-        && predicate.on_other_type == Truth::False
+/// Whether a test tells texts apart, as they are.
+fn is_about_texts(predicate: &Predicate) -> bool {
+    predicate.about == Types::TEXT && !predicate.ignore_case && !predicate.text_as_number
 }
 
-/// How many texts a test for equality names, if it is about texts only.
-fn values_of(conditions: &Conditions, predicate: u32) -> Option<std::ops::Range<u32>> {
-    let predicate = conditions.predicates.get(predicate as usize).filter(|predicate| is_of_texts_only(predicate))?;
+/// Whether it need not be made of what is no text: it is false of that, or absent where that rules nobody out.
+fn is_of_texts_only(predicate: &Predicate, bars_nobody: bool) -> bool {
+    let says_nothing = match predicate.on_other_type {
+        Truth::False => true,
+        Truth::Absent => bars_nobody,
+        Truth::True | Truth::Pending(_) => false,
+    };
+    is_about_texts(predicate) && says_nothing
+}
+
+/// How many texts a test for equality names, if it need only be made of texts.
+fn values_of(conditions: &Conditions, test: &LookTest, none: u32) -> Option<std::ops::Range<u32>> {
+    let predicate = conditions.predicates.get(test.predicate as usize)?;
+    let predicate = Some(predicate).filter(|predicate| is_of_texts_only(predicate, test.bars == none))?;
     match predicate.test {
         Test::Equals(_) => Some(0..1),
         Test::In { count, .. } => Some(0..count),

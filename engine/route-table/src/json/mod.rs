@@ -111,6 +111,11 @@ impl Reader {
         self.values.first(field)
     }
 
+    /// The fields of the plan that have values.
+    pub(crate) fn present(&self) -> impl Iterator<Item = u32> {
+        self.values.present()
+    }
+
     /// Whether fields were looked for in objects that are elements of arrays.
     #[inline]
     pub fn crossed_array(&self) -> bool {

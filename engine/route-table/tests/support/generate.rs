@@ -600,19 +600,8 @@ pub(crate) fn event() -> impl Strategy<Value = OwnedEvent> {
 
 /// Conditions that tell routes apart: what they want of one attribute is texts, ends of texts, numbers and addresses, of which there are
 /// many. Some want something else besides.
-fn telling() -> BoxedStrategy<Condition> {
+fn telling(attribute: BoxedStrategy<predicate::Attribute>) -> BoxedStrategy<Condition> {
     let of = |kind| Condition { kind: Some(kind) };
-    let field = |names: &[&str], through_arrays| {
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Just(predicate::Attribute::Field(Field { names, through_arrays, dotted: false }))
-    };
-    let attribute = prop_oneof![
-        16 => field(&["a"], true),
-        2 => field(&["b"], false),
-        1 => field(&["a", "b"], true),
-        2 => Just(predicate::Attribute::Header("x".to_owned())),
-        1 => Just(predicate::Attribute::Part(v1::RecordPart::Timestamp.into())),
-    ];
     let narrow = (-3..12i32, 1..4i32, any::<bool>(), any::<bool>()).prop_map(|(from, length, at_least, at_most)| {
         let literal = |number: i32| Literal { kind: Some(literal::Kind::Number(format!("{number}.50"))) };
         let (lower, upper) = (literal(from), literal(from + length));
@@ -645,15 +634,21 @@ fn telling() -> BoxedStrategy<Condition> {
         1 => end().prop_map(|tail| predicate::Test::Wildcard(format!("*{tail}"))),
         1 => (end(), end()).prop_map(|(head, part)| predicate::Test::Wildcard(format!("{head}*{part}*"))),
         1 => end().prop_map(predicate::Test::Contains),
+        1 => Just(predicate::Test::Exists(true)),
         3 => prop::collection::vec(block.prop_map(str::to_owned), 1..3).prop_map(|blocks| predicate::Test::Cidr(Cidrs { blocks })),
     ];
-    let wants = (attribute, prop::collection::vec((test, prop::bool::weighted(0.03)), 1..3)).prop_map(
+    let otherwise = || prop_oneof![14 => Just(0), 14 => Just(3), 1 => Just(2)];
+    let wants = (attribute, prop::collection::vec((test, otherwise(), otherwise()), 1..3)).prop_map(
         move |(attribute, tests)| {
-            let predicate = |(test, is_true_if_missing)| Predicate {
-                attribute: Some(attribute.clone()),
-                test: Some(test),
-                on_missing: i32::from(is_true_if_missing) * 2,
-                ..Predicate::default()
+            let predicate = |(test, on_missing, on_other_type)| {
+                let is_of_all_types = matches!(test, predicate::Test::Exists(_));
+                Predicate {
+                    attribute: Some(attribute.clone()),
+                    test: Some(test),
+                    on_missing: if is_of_all_types { 0 } else { on_missing },
+                    on_other_type: if is_of_all_types { 0 } else { on_other_type },
+                    ..Predicate::default()
+                }
             };
             let mut parts: Vec<Condition> =
                 tests.into_iter().map(|test| of(condition::Kind::Predicate(predicate(test)))).collect();
@@ -671,11 +666,32 @@ fn telling() -> BoxedStrategy<Condition> {
         .boxed()
 }
 
-/// A map whose routes all stand under one type, and are many enough to be split.
+/// An attribute that most routes are about.
+fn of_few_attributes() -> BoxedStrategy<predicate::Attribute> {
+    let field = |names: &[&str], through_arrays| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Just(predicate::Attribute::Field(Field { names, through_arrays, dotted: false }))
+    };
+    prop_oneof![
+        16 => field(&["a"], true),
+        2 => field(&["b"], false),
+        1 => field(&["a", "b"], true),
+        2 => Just(predicate::Attribute::Header("x".to_owned())),
+        1 => Just(predicate::Attribute::Part(v1::RecordPart::Timestamp.into())),
+    ]
+    .boxed()
+}
+
+/// A map whose routes all stand under one type, and are many enough to be split: by values, and by which fields there are.
 pub(crate) fn many_routes() -> impl Strategy<Value = RouteMap> {
-    let condition = prop_oneof![1 => condition(), 4 => telling()];
-    let route = (condition, 0..3i32, prop::bool::weighted(0.05), exclusive());
-    (prop::collection::vec(route, 100..200), route_map()).prop_map(|(routes, mut map)| {
+    let routes = |attribute: BoxedStrategy<predicate::Attribute>| {
+        let condition = prop_oneof![1 => condition(), 4 => telling(attribute)];
+        let route = (condition, 0..3i32, prop::bool::weighted(0.05), exclusive());
+        prop::collection::vec(route, 100..200)
+    };
+    let of_many_fields = field().prop_map(predicate::Attribute::Field).boxed();
+    let routes = prop_oneof![3 => routes(of_few_attributes()), 1 => routes(of_many_fields)];
+    (routes, route_map()).prop_map(|(routes, mut map)| {
         map.routes = (0..)
             .zip(routes)
             .map(|(n, (when, on_absent, disabled, exclusive))| Route {

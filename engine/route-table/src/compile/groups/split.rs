@@ -1,8 +1,8 @@
 //! Splits large groups: files routes under what they want of the attribute that tells them apart best.
 
-use super::wanted::{AllWanted, Bucket, Reach, VALUES_MAX, Wanted, Weight};
+use super::wanted::{AllWanted, Bucket, By, Reach, VALUES_MAX, Wanted, Weight};
 use super::{AccessKey, Draft, Maker, UNSETTLED};
-use crate::access::{Access, Accesses, Affix, Line, NOBODY, SPACES, Tree, TreesOf};
+use crate::access::{Access, Accesses, Affix, FOLLOWED_MAX, Line, NOBODY, SPACES, Tree, TreesOf};
 use crate::compile::hash_of;
 use crate::condition::{ConditionIndex, range};
 use crate::group::VALUE_SPACES;
@@ -14,8 +14,6 @@ use std::ops::Range;
 
 /// Up to so many members, bits are quicker than another lookup.
 const SPLIT_FROM: usize = 64;
-/// Each access costs every event of the group a lookup.
-const ACCESSES_MAX: usize = 4;
 /// And one that must search costs a lookup for each length of ends of texts, or a way through a tree. It is opened for no fewer.
 const SEARCHERS_MIN: u32 = 64;
 /// What that costs, in members of a group that an event meets.
@@ -52,8 +50,7 @@ struct Choice {
     count: u32,
     /// The part of the condition that holds when the member is met by one of the values.
     settles: u32,
-    /// Whether it wants more than whole texts.
-    searches: bool,
+    by: By,
 }
 
 impl Choice {
@@ -68,6 +65,8 @@ struct Rank {
     choosers: u32,
     /// Those of them that want more than whole texts.
     searchers: u32,
+    /// Whether one of them wants any value.
+    has_any: bool,
     space: u32,
     trees: TreesOf,
 }
@@ -142,19 +141,13 @@ impl Maker<'_> {
                 }
                 let first = own.wanted.list.len();
                 let attribute = own.attribute(clause.attribute);
-                let predicates = clauses.predicates(clause).iter();
-                let reaches = predicates.map(|index| own.wanted.note(self.table, attribute, *index));
-                let reach = reaches.fold(Reach::All, Reach::and);
+                let predicates = clauses.predicates(clause);
+                let Some((by, reach)) = own.wanted.note_clause(self.table, attribute, predicates) else { continue };
                 let count = own.wanted.list.len() - first;
-                if reach == Reach::Beyond || count > VALUES_MAX {
-                    own.wanted.list.truncate(first);
-                    continue;
-                }
                 let settles = if clause.is_whole_part && reach == Reach::All { clause.part } else { UNSETTLED };
                 own.wanted.note_lengths(attribute, first..first + count);
-                let searches = own.wanted.is_searched(first..first + count);
                 let [first, count] = [first, count].map(|place| place as u32);
-                own.options.push(Choice { member, attribute, first, count, settles, searches });
+                own.options.push(Choice { member, attribute, first, count, settles, by });
             }
         }
         let SplitScratch { options, wanted, .. } = own;
@@ -205,6 +198,7 @@ impl Maker<'_> {
                 first_length: first_length as u32,
                 prefix_lengths,
                 suffix_lengths,
+                has_any: rank.has_any,
                 trees: rank.trees,
             });
         }
@@ -264,17 +258,22 @@ impl SplitScratch {
         let same = |place: u32| attributes.get(place as usize).is_some_and(|rank| rank.attribute == attribute);
         let known = places_of_attributes.find_or_add(hash, attributes.len(), same);
         known.unwrap_or_else(|new| {
-            attributes.push(Rank { attribute, choosers: 0, searchers: 0, space: 0, trees: TreesOf::NONE });
+            let (choosers, searchers, has_any) = (0, 0, false);
+            attributes.push(Rank { attribute, choosers, searchers, has_any, space: 0, trees: TreesOf::NONE });
             new
         })
     }
 
-    /// Chooses for each member the attribute under whose values the fewest others stand; of the attributes only the few that most
-    /// members chose. At no more than `room` nodes will members be filed.
+    /// Chooses for each member the attribute under whose values the fewest others stand: one of the few that most members chose, since
+    /// each event follows them. For who finds none of these, any field of the payload, if they are many: an event pays for the fields
+    /// that it has. At no more than `room` nodes will members be filed.
     fn choose(&mut self, room: u64) {
-        self.choose_among(room, |_| true);
-        let mut kept = [None; ACCESSES_MAX];
-        for place in 0..ACCESSES_MAX {
+        let by_value = |option: &Choice| option.by != By::Presence;
+        let [mut tried, mut room] = [room; 2];
+        self.choose_anew();
+        self.choose_among(&mut tried, |option, _| by_value(option));
+        let mut kept = [None; FOLLOWED_MAX];
+        for place in 0..FOLLOWED_MAX {
             let others = (0..).zip(&self.attributes).filter(|(attribute, _)| {
                 let is_kept = |(kept, _): &(u32, bool)| kept == attribute;
                 !kept.iter().flatten().any(is_kept)
@@ -284,34 +283,51 @@ impl SplitScratch {
                 *kept = most.map(|(attribute, rank)| (attribute, rank.is_worth_searching()));
             }
         }
-        self.choose_among(room, |option| {
+        self.choose_anew();
+        self.choose_among(&mut room, |option, _| {
             let mut kept = kept.iter().flatten();
-            kept.any(|(attribute, searches)| *attribute == option.attribute && (*searches || !option.searches))
+            let is_kept = |(attribute, searches): &(u32, bool)| {
+                *attribute == option.attribute && (*searches || option.by == By::Texts)
+            };
+            by_value(option) && kept.any(is_kept)
         });
+        if self.chosen.iter().filter(|chosen| chosen.is_none()).count() > SPLIT_FROM {
+            self.choose_among(&mut room, |_, rank| matches!(rank.attribute, Attribute::Field(_)));
+        }
     }
 
-    fn choose_among(&mut self, mut room: u64, is_kept: impl Fn(&Choice) -> bool) {
+    fn choose_anew(&mut self) {
         self.chosen.clear();
         self.chosen.resize(self.drafts.len(), None);
-        self.attributes.iter_mut().for_each(|rank| (rank.choosers, rank.searchers) = (0, 0));
-        let members = self.drafts.len() as u64;
+        self.attributes.iter_mut().for_each(|rank| (rank.choosers, rank.searchers, rank.has_any) = (0, 0, false));
+    }
+
+    /// Chooses for each member that has none yet.
+    fn choose_among(&mut self, room: &mut u64, is_kept: impl Fn(&Choice, &Rank) -> bool) {
+        let members = self.chosen.iter().filter(|chosen| chosen.is_none()).count() as u64;
         for options in self.options.chunk_by(|a, b| a.member == b.member) {
-            let options = options.iter().filter(|option| is_kept(option));
+            let Some(None) = options.first().and_then(|option| self.chosen.get(option.member as usize)) else {
+                continue;
+            };
+            let rank = |option: &Choice| self.attributes.get(option.attribute as usize);
+            let options = options.iter().filter(|option| rank(option).is_some_and(|rank| is_kept(option, rank)));
             let weighed = options.map(|option| (self.wanted.weigh(option.wanted()), *option));
             let fitting = weighed.filter(|(weight, _)| {
-                weight.crowd < members / SELECTIVE_PART && weight.places <= VALUES_MAX && weight.nodes as u64 <= room
+                weight.crowd < members / SELECTIVE_PART && weight.places <= VALUES_MAX && weight.nodes as u64 <= *room
             });
             // To meet so many others costs no more than to search.
-            let cost =
-                |(weight, option): &(Weight, Choice)| weight.crowd + if option.searches { SEARCH_COST } else { 0 };
+            let cost = |(weight, option): &(Weight, Choice)| {
+                weight.crowd + if option.by == By::Search { SEARCH_COST } else { 0 }
+            };
             let Some((weight, best)) = fitting.min_by_key(cost) else { continue };
-            room -= weight.nodes as u64;
+            *room -= weight.nodes as u64;
             if let Some(chosen) = self.chosen.get_mut(best.member as usize) {
                 *chosen = Some(best);
             }
             if let Some(rank) = self.attributes.get_mut(best.attribute as usize) {
                 rank.choosers += 1;
-                rank.searchers += u32::from(best.searches);
+                rank.searchers += u32::from(best.by == By::Search);
+                rank.has_any |= best.by == By::Presence;
             }
         }
     }

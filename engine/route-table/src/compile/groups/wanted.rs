@@ -1,5 +1,6 @@
-//! What members want of an attribute, as far as they can be filed under it: texts, ends of texts, and intervals.
+//! What members want of an attribute, as far as they can be filed under it: texts, ends of texts, intervals, or any value.
 
+use super::missing;
 use crate::access::{Affix, LENGTHS_MAX, Line, Tree};
 use crate::compile::hash_of;
 use crate::condition::{Truth, range};
@@ -23,6 +24,17 @@ pub(super) enum Wanted {
     Bucket(u32),
     /// Place among the spans.
     Span(u32),
+}
+
+/// How the members of a clause are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// By whole texts.
+    Texts,
+    /// By more than that.
+    Search,
+    /// By there being a value.
+    Presence,
 }
 
 /// What a predicate says about where to file who asks it.
@@ -126,13 +138,37 @@ impl AllWanted {
         self.cuts.clear();
     }
 
+    /// Notes what a clause wants, one of whose predicates must be true, and says what tells it apart; `None` if nothing does.
+    pub(super) fn note_clause(
+        &mut self,
+        table: &RouteTable,
+        attribute: u32,
+        predicates: &[u32],
+    ) -> Option<(By, Reach)> {
+        let first = self.list.len();
+        let reaches = predicates.iter().map(|index| self.note(table, attribute, *index));
+        let reach = reaches.fold(Reach::All, Reach::and);
+        if reach != Reach::Beyond && self.list.len() - first <= VALUES_MAX {
+            return Some((if self.is_searched(first..self.list.len()) { By::Search } else { By::Texts }, reach));
+        }
+        self.list.truncate(first);
+        let mut predicates = predicates.iter().filter_map(|index| table.conditions.predicates.get(*index as usize));
+        if predicates.clone().any(|predicate| missing(predicate) == Truth::True) {
+            return None;
+        }
+        let is_all = predicates.any(|predicate| matches!(predicate.test, Test::Exists(true)));
+        self.note_text(Affix::Any, Text::default());
+        Some((By::Presence, if is_all { Reach::All } else { Reach::Within }))
+    }
+
     /// Notes what a predicate wants.
-    pub(super) fn note(&mut self, table: &RouteTable, attribute: u32, predicate: u32) -> Reach {
+    fn note(&mut self, table: &RouteTable, attribute: u32, predicate: u32) -> Reach {
         let Some(predicate) = table.conditions.predicates.get(predicate as usize) else { return Reach::Beyond };
         let is_plain = !predicate.ignore_case
             && !predicate.text_as_number
-            && predicate.on_missing == Truth::False
-            && predicate.on_other_type == Truth::False;
+            // Absent is as good as false: who cares for the difference has no such clauses.
+            && predicate.on_missing != Truth::True
+            && predicate.on_other_type != Truth::True;
         if is_plain { self.note_test(table, attribute, predicate) } else { Reach::Beyond }
     }
 
@@ -194,7 +230,7 @@ impl AllWanted {
     }
 
     /// Whether any of this is found in another way than by a whole text.
-    pub(super) fn is_searched(&self, wanted: Range<usize>) -> bool {
+    fn is_searched(&self, wanted: Range<usize>) -> bool {
         let wanted = self.list.get(wanted).unwrap_or_default();
         wanted.iter().any(|wanted| !matches!(wanted, Wanted::Text(Affix::Whole, _) | Wanted::Bucket(_)))
     }
@@ -248,7 +284,7 @@ impl AllWanted {
         for at in wanted {
             let Some(Wanted::Text(affix, whole)) = self.list.get(at).copied() else { continue };
             let mut text = whole;
-            if affix != Affix::Whole {
+            if matches!(affix, Affix::Prefix | Affix::Suffix) {
                 let not_longer = self.lengths.partition_point(|length| *length <= (attribute, affix, whole.len));
                 let kept = not_longer.checked_sub(1).and_then(|last| self.lengths.get(last));
                 let len = kept.map_or(0, |(.., len)| *len);
@@ -269,7 +305,10 @@ impl AllWanted {
 
     /// Leaves of the lengths those that somebody is filed under, when all are in their places.
     pub(super) fn keep_lengths_in_use(&mut self) {
-        let ends = self.buckets.iter().filter(|bucket| bucket.placed > 0 && bucket.affix != Affix::Whole);
+        let ends = self
+            .buckets
+            .iter()
+            .filter(|bucket| bucket.placed > 0 && matches!(bucket.affix, Affix::Prefix | Affix::Suffix));
         self.lengths.clear();
         self.lengths.extend(ends.map(|bucket| (bucket.attribute, bucket.affix, bucket.text.len)));
         self.lengths.sort_unstable();
