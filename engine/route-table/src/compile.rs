@@ -65,6 +65,7 @@ impl Compiler {
             return Err(Refused { reasons: reasons.reasons, omitted: reasons.omitted });
         }
         file_by_type(&mut table, &mut self.scratch);
+        payloads::plan_whole(&mut table, &mut self.scratch);
         payloads::plan_envelopes(&mut table, &mut self.scratch);
         // Their descriptors are not needed any more, and can be large.
         let messages = std::mem::take(&mut self.scratch.messages);
@@ -124,6 +125,8 @@ pub(crate) struct Scratch {
     pub(crate) exclusive_names: Interned,
     pub(crate) fields: Interned,
     pub(crate) plans: Interned,
+    /// The plans of all groups and conditions.
+    pub(crate) asked_plans: Vec<PlanIndex>,
     pub(crate) messages: Messages,
     pub(crate) tenant_ids: Vec<Text>,
     pub(crate) hashes: Vec<u64>,

@@ -15,6 +15,7 @@ use crate::predicate::{Attribute, Datum, ElementPlace, Predicate, Test};
 use crate::source::{Opening, Origin};
 use crate::value::base64;
 use crate::value::number::Number;
+use crate::whole::Whole;
 
 /// What is known of the event under evaluation.
 pub(crate) struct Facts<'e> {
@@ -69,6 +70,7 @@ impl Memory {
     #[inline]
     pub(crate) fn all(&mut self) -> (&mut Opening, Work<'_>) {
         let Memory { readers, bits, buffers, opening } = self;
+        buffers.whole.begin();
         (opening, Work { readers, bits, buffers })
     }
 }
@@ -88,6 +90,7 @@ pub(crate) struct Buffers {
     /// One in lower case.
     pub(crate) folded: Vec<u8>,
     pub(crate) inquiry: Inquiry,
+    pub(crate) whole: Whole,
 }
 
 /// What was found of the payload, and within it of each element that an `any_element` is at.
@@ -134,7 +137,10 @@ impl Evaluation<'_> {
     /// What the condition at `at` says of the event.
     #[inline]
     pub(crate) fn condition(&self, at: u32, readers: &mut [Reading], buffers: &mut Buffers) -> Truth {
-        let said = self.within_payload(at, readers, |at, scope, inner| self.node(at, scope, inner, buffers));
+        let node = |at, scope: Option<&Scope<'_>>, inner: &mut [Reading], buffers: &mut Buffers| {
+            self.node(at, scope, inner, buffers)
+        };
+        let said = self.within_payload(at, readers, buffers, node);
         said.unwrap_or(Truth::False)
     }
 
@@ -144,11 +150,14 @@ impl Evaluation<'_> {
         &self,
         at: u32,
         readers: &mut [Reading],
-        then: impl FnOnce(u32, Option<&Scope<'_>>, &mut [Reading]) -> R,
+        buffers: &mut Buffers,
+        then: impl FnOnce(u32, Option<&Scope<'_>>, &mut [Reading], &mut Buffers) -> R,
     ) -> Option<R> {
-        let NodeKind::Payload(plan) = self.conditions.node(at)?.kind else { return Some(then(at, None, &mut [])) };
+        let NodeKind::Payload(plan) = self.conditions.node(at)?.kind else {
+            return Some(then(at, None, &mut [], buffers));
+        };
         let (reader, inner) = readers.split_first_mut()?;
-        reader.read(self.fields, plan, self.facts.payload);
+        buffers.whole.read(reader, self.fields, plan, self.facts.payload);
         let scope = Scope {
             bytes: self.facts.payload.bytes,
             reader,
@@ -156,7 +165,7 @@ impl Evaluation<'_> {
             element: None,
             outer: None,
         };
-        Some(then(at + 1, Some(&scope), inner))
+        Some(then(at + 1, Some(&scope), inner, buffers))
     }
 
     /// What the node at `at` says, when the fields of its tree were read.

@@ -40,6 +40,8 @@ pub(crate) struct Fields {
     json: Plans,
     /// The same plans for messages.
     protobuf: protobuf::Plans,
+    /// One for all that is asked of payloads, if that is much.
+    pub(crate) whole: Option<PlanIndex>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,7 @@ impl Fields {
         self.plans.clear();
         self.planned.clear();
         self.spellings.clear();
+        self.whole = None;
         self.json.clear();
         self.protobuf.clear();
     }
@@ -252,6 +255,30 @@ impl Reading {
         if let Some(dotted) = row.dotted {
             self.read_dotted(fields, row, dotted, payload.bytes);
         }
+    }
+
+    /// Takes what a plan wants from another reading of the same payload, by a plan that wants all of it. Says whether that was possible: what
+    /// the other one put together stays there.
+    pub(crate) fn take(&mut self, fields: &Fields, plan: PlanIndex, (whole, of_whole): (&Reading, PlanIndex)) -> bool {
+        let Some(row) = fields.plans.get(plan.0 as usize) else { return false };
+        self.has_dotted = false;
+        (self.first, self.count) = (row.first, row.count);
+        let (wanted, all) = (fields.of_plan(plan), fields.of_plan(of_whole));
+        let values = self.plain.values_mut();
+        values.begin(row.count);
+        for (number, field) in (0..).zip(wanted) {
+            let Ok(place) = all.binary_search(field) else { return false };
+            for found in whole.values(fields, place as u32) {
+                if let Kind::Typed(Typed::List | Typed::Merged(_)) = found.kind() {
+                    return false;
+                }
+                values.push(number, found);
+            }
+        }
+        // What was met on the way to other fields counts, too: it makes who asks look closer, and never less close.
+        values.crossed_array = whole.is_involved();
+        values.is_ragged = whole.plain.is_ragged() || whole.has_dotted;
+        true
     }
 
     /// Names of messages have no dots in them, so that there are no other spellings.

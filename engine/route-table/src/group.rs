@@ -15,10 +15,11 @@ use crate::evaluate::{Buffers, Evaluation, Scope, Work, datum};
 use crate::fields::{FieldIndex, PlanIndex, Reading};
 use crate::found::Kind;
 use crate::predicate::{Attribute, Datum};
+use crate::rows::{AllRows, Row};
 use crate::table::{Candidate, RouteTable};
 use crate::value::text::{self, Excerpt};
 use crate::value::wildcard_set::{self, WildcardSet};
-use crate::zones::AllZones;
+use crate::zones::{AllZones, RowsOf, ZonesOf};
 
 /// Parts of the index that values of accesses and looks stand in; those below are of types and prefixes.
 pub(crate) const VALUE_SPACES: u32 = 1 << 31;
@@ -42,8 +43,8 @@ pub(crate) struct Groups {
     pub(crate) wildcards_in_use: usize,
     /// What looks say of numbers.
     pub(crate) zones: AllZones,
-    /// The rows of bits of all groups: the lowest bit is a group's first member.
-    pub(crate) bits: Vec<u64>,
+    /// Which members tests let pass and rule out.
+    pub(crate) bits: AllRows,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +92,10 @@ pub(crate) struct Look {
     pub(crate) first_test: u32,
     /// Those that are made one by one.
     pub(crate) tests: u32,
-    /// Row of the members that pass without a test that lets them.
-    pub(crate) free: u32,
-    /// Row of the members that pass when there is no value.
-    pub(crate) missing: u32,
+    /// Row of the members that pass only by a test that lets them.
+    pub(crate) wants: u32,
+    /// Row of the members that don't pass when there is no value.
+    pub(crate) lost: u32,
 }
 
 /// A test, and what it means for whom.
@@ -147,7 +148,7 @@ impl Groups {
             + self.literals.capacity() * size_of::<text::Literal>()
             + self.wildcards.iter().map(WildcardSet::memory_bytes).sum::<usize>()
             + self.zones.memory_bytes()
-            + self.bits.capacity() * size_of::<u64>()
+            + self.bits.memory_bytes()
     }
 
     /// The routes of a group that stand in it, and the ways to those that are filed under values.
@@ -158,16 +159,12 @@ impl Groups {
         let members = self.members.get(range(group.first_member, members))?;
         Some((members, self.accesses.list.get(range(group.first_access, group.accesses))?))
     }
-
-    fn row(&self, at: u32) -> &[u64] {
-        self.bits.get(at as usize..).unwrap_or_default()
-    }
 }
 
 /// Rows of bits that a large group needs while it is decided, and what wildcards matched; reused for all events.
 #[derive(Debug, Default)]
 pub(crate) struct Bits {
-    rows: [Vec<u64>; 4],
+    rows: [Vec<u64>; 5],
     matched: wildcard_set::Matches,
 }
 
@@ -212,7 +209,7 @@ impl RouteTable {
         let Work { readers, bits, buffers } = work;
         let Some((reader, readers)) = readers.split_first_mut() else { return };
         let mut looking = Looking { table: self, evaluation, buffers, matched: &mut bits.matched, is_read: false };
-        let mut rows = Rows { alive: 0, passed: 0, barred: 0, total: 0u64 };
+        let mut rows = Rows { alive: 0, passed: 0, barred: 0, total: 0, zone: 0u64 };
         let lives = group.members > 0 && looking.all(&mut rows, group, reader);
         let mut alive = if lives { rows.alive } else { 0 };
         if alive == 0 && group.accesses == 0 {
@@ -234,12 +231,12 @@ impl RouteTable {
         let Some((reader, readers)) = readers.split_first_mut() else { return };
         let words = (group.members as usize).div_ceil(64);
         let Bits { rows, matched } = &mut **bits;
-        let [alive, passed, barred, total] = rows.each_mut().map(|row| {
+        let [alive, passed, barred, total, zone] = rows.each_mut().map(|row| {
             row.resize(row.len().max(words), 0);
             row.get_mut(..words).unwrap_or_default()
         });
         let mut looking = Looking { table: self, evaluation, buffers, matched, is_read: false };
-        let lives = looking.all(&mut Rows { alive, passed, barred, total }, group, reader);
+        let lives = looking.all(&mut Rows { alive, passed, barred, total, zone }, group, reader);
         looking.read_for_accesses(group, reader);
         let scope = self.scope_of(group, evaluation, reader);
         let work = &mut Work { readers, bits, buffers };
@@ -330,111 +327,7 @@ struct Rows<R> {
     passed: R,
     barred: R,
     total: R,
-}
-
-/// A set of a group's members: in one word, or in as many as it takes.
-trait Row {
-    fn fill(&mut self, members: u32);
-    fn clear(&mut self);
-    fn copy(&mut self, other: &[u64]);
-    fn or(&mut self, other: &[u64]);
-    /// Says whether anything is left.
-    fn and(&mut self, other: &[u64]) -> bool;
-    fn and_row(&mut self, other: &Self) -> bool;
-    fn and_without(&mut self, passed: &Self, barred: &Self) -> bool;
-    fn or_without(&mut self, passed: &Self, barred: &Self);
-}
-
-impl Row for u64 {
-    #[inline]
-    fn fill(&mut self, members: u32) {
-        *self = u64::MAX >> (64 - members.clamp(1, 64));
-    }
-
-    #[inline]
-    fn clear(&mut self) {
-        *self = 0;
-    }
-
-    #[inline]
-    fn copy(&mut self, other: &[u64]) {
-        *self = other.first().copied().unwrap_or_default();
-    }
-
-    #[inline]
-    fn or(&mut self, other: &[u64]) {
-        *self |= other.first().copied().unwrap_or_default();
-    }
-
-    #[inline]
-    fn and(&mut self, other: &[u64]) -> bool {
-        *self &= other.first().copied().unwrap_or_default();
-        *self != 0
-    }
-
-    #[inline]
-    fn and_row(&mut self, other: &u64) -> bool {
-        *self &= other;
-        *self != 0
-    }
-
-    #[inline]
-    fn and_without(&mut self, passed: &u64, barred: &u64) -> bool {
-        *self &= passed & !barred;
-        *self != 0
-    }
-
-    #[inline]
-    fn or_without(&mut self, passed: &u64, barred: &u64) {
-        *self |= passed & !barred;
-    }
-}
-
-impl Row for &mut [u64] {
-    fn fill(&mut self, members: u32) {
-        let spare = self.len() * 64 - members as usize;
-        <[u64]>::fill(self, u64::MAX);
-        if let (Some(last), 1..) = (self.last_mut(), spare) {
-            *last >>= spare;
-        }
-    }
-
-    fn clear(&mut self) {
-        <[u64]>::fill(self, 0);
-    }
-
-    fn copy(&mut self, other: &[u64]) {
-        self.iter_mut().zip(other).for_each(|(row, other)| *row = *other);
-    }
-
-    fn or(&mut self, other: &[u64]) {
-        self.iter_mut().zip(other).for_each(|(row, other)| *row |= other);
-    }
-
-    fn and(&mut self, other: &[u64]) -> bool {
-        let anded = self.iter_mut().zip(other).map(|(row, other)| {
-            *row &= other;
-            *row
-        });
-        anded.fold(0, |left, row| left | row) != 0
-    }
-
-    fn and_row(&mut self, other: &Self) -> bool {
-        self.and(other)
-    }
-
-    fn and_without(&mut self, passed: &Self, barred: &Self) -> bool {
-        let anded = self.iter_mut().zip(passed.iter().zip(barred.iter())).map(|(row, (passed, barred))| {
-            *row &= passed & !barred;
-            *row
-        });
-        anded.fold(0, |left, row| left | row) != 0
-    }
-
-    fn or_without(&mut self, passed: &Self, barred: &Self) {
-        let rows = self.iter_mut().zip(passed.iter().zip(barred.iter()));
-        rows.for_each(|(row, (passed, barred))| *row |= passed & !barred);
-    }
+    zone: R,
 }
 
 /// What looks need besides the rows.
@@ -450,7 +343,7 @@ struct Looking<'l> {
 impl Looking<'_> {
     fn read(&mut self, group: &Group, reader: &mut Reading) {
         if let Some(plan) = group.plan {
-            reader.read(&self.table.fields, plan, self.evaluation.facts.payload);
+            self.buffers.whole.read(reader, &self.table.fields, plan, self.evaluation.facts.payload);
         }
         self.is_read = true;
     }
@@ -482,7 +375,7 @@ impl Looking<'_> {
                 rows.test(self.table, look, &value, &mut self.buffers.folded, self.matched);
                 rows.alive.and_without(&rows.passed, &rows.barred)
             }
-            None => rows.alive.and(self.table.groups.row(look.missing)),
+            None => rows.alive.remove(&self.table.groups.bits, look.lost),
         }
     }
 
@@ -502,7 +395,7 @@ impl Looking<'_> {
                 (Kind::Number, Some(zones)) => {
                     let Some(zone) = zones.at(payload, found.at(), &table.texts) else { continue };
                     rows.open(table, look, &mut is_there);
-                    rows.unite(table, zone);
+                    rows.unite_zone(table, &zones, zone);
                 }
                 // What surrounds a text in the payload lets its words be loaded at once.
                 (Kind::Text { escaped: false }, _) => {
@@ -521,7 +414,7 @@ impl Looking<'_> {
             }
         }
         match (is_there, look.same_value) {
-            (false, _) => rows.alive.and(table.groups.row(look.missing)),
+            (false, _) => rows.alive.remove(&table.groups.bits, look.lost),
             (true, true) => rows.alive.and_row(&rows.total),
             (true, false) => rows.alive.and_without(&rows.passed, &rows.barred),
         }
@@ -531,7 +424,7 @@ impl Looking<'_> {
 impl<R: Row> Rows<R> {
     #[inline]
     fn begin(&mut self, table: &RouteTable, look: &Look) {
-        self.passed.copy(table.groups.row(look.free));
+        self.passed.fill_without(&table.groups.bits, look.wants);
         self.barred.clear();
     }
 
@@ -550,8 +443,34 @@ impl<R: Row> Rows<R> {
     /// Adds whom these rows let pass and rule out.
     #[inline]
     fn unite(&mut self, table: &RouteTable, [passes, bars]: [u32; 2]) {
-        self.passed.or(table.groups.row(passes));
-        self.barred.or(table.groups.row(bars));
+        self.passed.or(&table.groups.bits, passes);
+        self.barred.or(&table.groups.bits, bars);
+    }
+
+    /// Adds whom the tests of numbers let pass and rule out within a zone.
+    #[inline]
+    fn unite_zone(&mut self, table: &RouteTable, zones: &ZonesOf<'_>, zone: u32) {
+        match zones.rows {
+            RowsOf::Each { first_row, words } => {
+                let passes = first_row + zone * 2 * words;
+                self.unite(table, [passes, passes + words]);
+            }
+            RowsOf::Steps { first } => self.unite_step(table, (first + zone) as usize),
+        }
+    }
+
+    #[inline(never)]
+    fn unite_step(&mut self, table: &RouteTable, step: usize) {
+        let Groups { zones, bits, .. } = &table.groups;
+        let Some(step) = zones.steps.get(step) else { return };
+        let toggles = zones.toggles.get(range(step.first_toggle, step.toggles)).unwrap_or_default();
+        for (row, is_of_bars, united) in [(step.passes, false, &mut self.passed), (step.bars, true, &mut self.barred)] {
+            self.zone.clear();
+            self.zone.or(bits, row);
+            let toggles = toggles.iter().filter(|toggle| toggle.is_of_bars() == is_of_bars);
+            toggles.for_each(|toggle| self.zone.toggle(toggle.member()));
+            united.or_row(&self.zone);
+        }
     }
 
     /// Makes all tests of a look of one value.
@@ -567,7 +486,7 @@ impl<R: Row> Rows<R> {
         let groups = &table.groups;
         let tests = groups.tests.get(range(look.first_test, look.tests)).unwrap_or_default();
         if let (Datum::Number(number), Some(zones)) = (value, groups.zones.of(look.zones)) {
-            return self.unite(table, zones.of_number(number, &table.texts));
+            return self.unite_zone(table, &zones, zones.of_number(number, &table.texts));
         }
         match value {
             Datum::Text(bytes) => self.test_text(table, look, &Excerpt::of(bytes), folded, matched),
@@ -619,10 +538,10 @@ impl<R: Row> Rows<R> {
         let Some(predicate) = table.conditions.predicates.get(test.predicate as usize) else { return };
         let truth = table.conditions.literals.test(&table.texts, predicate, value, folded);
         if truth == Truth::True {
-            self.passed.or(table.groups.row(test.passes));
+            self.passed.or(&table.groups.bits, test.passes);
         }
         if truth != Truth::False {
-            self.barred.or(table.groups.row(test.bars));
+            self.barred.or(&table.groups.bits, test.bars);
         }
     }
 }

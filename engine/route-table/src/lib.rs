@@ -59,6 +59,9 @@
 // The generators of the integration tests, which unit tests use too, name the crate as its users do.
 #[cfg(test)]
 extern crate self as veltrix_route_table;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 mod access;
 mod analyze;
@@ -93,6 +96,7 @@ mod predicate;
 mod prefetch;
 mod protobuf;
 mod resume;
+mod rows;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod share;
@@ -103,6 +107,7 @@ mod template;
 pub mod value;
 mod values;
 mod version;
+mod whole;
 mod wire;
 mod zones;
 

@@ -73,7 +73,7 @@ impl Values {
     }
 
     #[inline(always)]
-    fn push(&mut self, field: u32, found: Found) {
+    pub(crate) fn push(&mut self, field: u32, found: Found) {
         let Some(slot) = self.fields.get_mut(field as usize) else { return };
         if slot.turn != self.turn {
             *slot = Slot { turn: self.turn, first: found, second: NONE, last: NONE, before: self.latest };

@@ -10,6 +10,7 @@ use crate::predicate::{Attribute, Literal, Predicate, Test, Types};
 use crate::table::{Candidate, RouteTable, Text};
 use crate::value::text;
 use crate::value::wildcard_set::WildcardSet;
+use crate::zones::ZoneScratch;
 use std::ops::Range;
 
 mod clauses;
@@ -30,6 +31,7 @@ pub(crate) struct GroupScratch {
     asked: Vec<Asked>,
     wished: Vec<FieldIndex>,
     flags: Vec<u8>,
+    zones: ZoneScratch,
     tests: Vec<LookTest>,
     /// Keys that accesses and looks add to the index.
     pub(crate) keys: Vec<AccessKey>,
@@ -37,8 +39,8 @@ pub(crate) struct GroupScratch {
     spaces: u32,
     /// How many texts of looks are in the index.
     indexed: usize,
-    /// At how many nodes of trees members are filed.
-    filed: u64,
+    /// How much is kept more than once, since its members are filed at several places.
+    copies: u64,
     /// By depth: a group within another is split while the other's lists are in use.
     split: Vec<split::SplitScratch>,
 }
@@ -100,7 +102,7 @@ impl GroupScratch {
         self.keys.clear();
         self.spaces = 0;
         self.indexed = 0;
-        self.filed = 0;
+        self.copies = 0;
     }
 }
 
@@ -280,31 +282,27 @@ impl Maker<'_> {
         self.groups.asked.sort_unstable();
         let asked = std::mem::take(&mut self.groups.asked);
         let mut outside = 0;
-        let none = self.row(members);
+        let bits = &mut self.table.groups.bits;
+        let none = bits.add(members);
+        let none = bits.pack(members, none);
         let literals_max = self.table.groups.literals.len() + QUICK_MAX;
         let look_of = |asked: &Asked| (asked.attribute, asked.same_value, asked.spelled_within, asked.lane);
         for look in asked.chunk_by(|a, b| look_of(a) == look_of(b)) {
             let Some(Asked { attribute, same_value, spelled_within, .. }) = look.first().copied() else { continue };
             outside += u32::from(!matches!(attribute, Attribute::Field(_)));
-            let (free, missing) = self.rows_without_tests(members, none, look);
+            let (wants, lost) = self.rows_without_tests((members, none), look);
             let first_test = self.table.groups.tests.len();
             for test in look.chunk_by(|a, b| a.predicate == b.predicate) {
                 let predicate = test.first().map_or(0, |asked| asked.predicate);
                 let [passes, bars] = [false, true].map(|bars| {
-                    let mut row = none;
-                    for asked in test.iter().filter(|asked| asked.bars == bars) {
-                        if row == none {
-                            row = self.row(members);
-                        }
-                        self.set(row, asked.member);
-                    }
-                    row
+                    let asked = test.iter().filter(|asked| asked.bars == bars);
+                    self.row_of((members, none), asked.map(|asked| asked.member))
                 });
                 self.table.groups.tests.push(LookTest { quick: Quick::No, predicate, passes, bars });
             }
             let space = self.index_texts((members, none), first_test);
             let (tests, wildcards) = self.gather_wildcards(none, first_test);
-            let zones = self.zones(members, first_test, tests);
+            let zones = self.zones((members, none), first_test, tests);
             self.quicken(first_test, literals_max);
             let (number, first_test) = (self.number_of(plan, attribute), first_test as u32);
             self.table.groups.looks.push(Look {
@@ -317,8 +315,8 @@ impl Maker<'_> {
                 zones,
                 first_test,
                 tests,
-                free,
-                missing,
+                wants,
+                lost,
             });
         }
         self.groups.asked = asked;
@@ -389,22 +387,16 @@ impl Maker<'_> {
         let place = match keys_by_text.find_or_add(hash_bytes(bytes), keys.len() - first_key, same) {
             Ok(known) => first_key + known as usize,
             Err(new) => {
-                let (passes, bars) = (self.row(members), self.row(members));
+                let bits = &mut self.table.groups.bits;
+                let (passes, bars) = (bits.add(members), bits.add(members));
                 let hash = key_index::hash(space, text.bytes_of(&self.table.texts));
                 self.groups.keys.push(AccessKey { hash, space, text, payload: [passes, bars, 0] });
                 first_key + new as usize
             }
         };
         let Some([passes, bars, _]) = self.groups.keys.get(place).map(|key| key.payload) else { return };
-        let words = (members as usize).div_ceil(64);
-        for (from, to) in [(test.passes, passes), (test.bars, bars)] {
-            for word in 0..words {
-                let bits = self.table.groups.bits.get(from as usize + word).copied().unwrap_or_default();
-                if let Some(to) = self.table.groups.bits.get_mut(to as usize + word) {
-                    *to |= bits;
-                }
-            }
-        }
+        self.table.groups.bits.unite(members, test.passes, passes);
+        self.table.groups.bits.unite(members, test.bars, bars);
     }
 
     /// Puts the wildcards among the tests from `first_test` on behind the others and into a set, if there are enough. Returns how many
@@ -442,19 +434,19 @@ impl Maker<'_> {
     }
 
     /// Makes the zones of so many tests from `first_test` on.
-    fn zones(&mut self, members: u32, first_test: usize, tests: u32) -> u32 {
+    fn zones(&mut self, members: (u32, u32), first_test: usize, tests: u32) -> u32 {
         let RouteTable { groups, conditions, texts, .. } = &mut *self.table;
         let of_look = groups.tests.get(first_test..first_test + tests as usize).unwrap_or_default();
-        groups.zones.add((conditions, texts), of_look, members, &mut groups.bits)
+        groups.zones.add((conditions, texts), of_look, members, &mut groups.bits, &mut self.groups.zones)
     }
 
-    /// The rows of the members that a look lets pass before it has tested anything, and when there is nothing to test.
-    fn rows_without_tests(&mut self, members: u32, none: u32, look: &[Asked]) -> (u32, u32) {
+    /// The rows of the members that a look lets pass only by a test, and of those that it does not let pass when there is nothing to test.
+    fn rows_without_tests(&mut self, members: (u32, u32), look: &[Asked]) -> (u32, u32) {
         const WANTS: u8 = 1;
         const PASSES_WITHOUT: u8 = 2;
         const BARRED_WITHOUT: u8 = 4;
         let mut flags = std::mem::take(&mut self.groups.flags);
-        flags.resize(flags.len().max(members as usize), 0);
+        flags.resize(flags.len().max(members.0 as usize), 0);
         for asked in look {
             let without = self.table.conditions.predicates.get(asked.predicate as usize).map_or(Truth::False, missing);
             if let Some(flags) = flags.get_mut(asked.member as usize) {
@@ -468,50 +460,35 @@ impl Maker<'_> {
                 };
             }
         }
-        // Who asks nothing is in both rows, so that only those who ask cost anything: a group may have as many looks as members.
-        let mut row_of = |has: fn(u8) -> bool| {
-            let row = self.row(members);
-            let bits = &mut self.table.groups.bits;
-            let words = bits.get_mut(row as usize..).unwrap_or_default();
-            words.fill(u64::MAX);
-            if let (Some(last), 1..64) = (words.last_mut(), members % 64) {
-                *last = u64::MAX >> (64 - members % 64);
-            }
-            for asked in look {
-                let flags = flags.get(asked.member as usize).copied().unwrap_or_default();
-                if let (false, Some(word)) = (has(flags), words.get_mut(asked.member as usize / 64)) {
-                    *word &= !(1 << (asked.member % 64));
-                }
-            }
-            if words.iter().all(|word| *word == 0) {
-                bits.truncate(row as usize);
-                return none;
-            }
-            row
-        };
-        let free = row_of(|flags| flags & WANTS == 0);
-        let missing = row_of(|flags| flags & BARRED_WITHOUT == 0 && flags & (WANTS | PASSES_WITHOUT) != WANTS);
+        // Who asks nothing is in neither row, so that only those who ask cost anything: a group may have as many looks as members.
+        let [wants, lost] = [
+            |flags: u8| flags & WANTS != 0,
+            |flags: u8| flags & BARRED_WITHOUT != 0 || flags & (WANTS | PASSES_WITHOUT) == WANTS,
+        ]
+        .map(|has| {
+            let flags_of = |member: u32| flags.get(member as usize).copied().unwrap_or_default();
+            let those = look.iter().map(|asked| asked.member).filter(|member| has(flags_of(*member)));
+            self.row_of(members, those)
+        });
         for asked in look {
             if let Some(flags) = flags.get_mut(asked.member as usize) {
                 *flags = 0;
             }
         }
         self.groups.flags = flags;
-        (free, missing)
+        (wants, lost)
     }
 
-    /// An empty row of bits.
-    fn row(&mut self, members: u32) -> u32 {
+    /// A row of these members; of nobody, the one of `none`.
+    fn row_of(&mut self, (members, none): (u32, u32), those: impl Iterator<Item = u32>) -> u32 {
         let bits = &mut self.table.groups.bits;
-        let at = bits.len();
-        bits.resize(at + (members as usize).div_ceil(64), 0);
-        at as u32
-    }
-
-    fn set(&mut self, row: u32, member: u32) {
-        if let Some(word) = self.table.groups.bits.get_mut(row as usize + member as usize / 64) {
-            *word |= 1 << (member % 64);
+        let mut those = those.peekable();
+        if those.peek().is_none() {
+            return none;
         }
+        let row = bits.add(members);
+        those.for_each(|member| bits.set(row, member));
+        bits.pack(members, row)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::limits;
 use crate::protobuf::{Descriptors, MessageId};
 use crate::source::{Origin, PayloadRule};
 use crate::table::{RouteTable, Text};
+use crate::whole::READS_MAX;
 use std::collections::BTreeSet;
 
 /// The messages that the payloads of a map's sources are.
@@ -36,6 +37,28 @@ impl Messages {
     }
 }
 
+/// Makes a plan for all that groups and conditions ask of payloads, if they are more than read each event by themselves.
+pub(super) fn plan_whole(table: &mut RouteTable, scratch: &mut Scratch) {
+    let of_conditions = table.conditions.nodes.iter().filter_map(|node| match node.kind {
+        NodeKind::Payload(plan) => Some(plan),
+        _ => None,
+    });
+    let plans = &mut scratch.asked_plans;
+    plans.clear();
+    plans.extend(table.groups.rows.iter().filter_map(|group| group.plan).chain(of_conditions));
+    if plans.len() <= READS_MAX as usize {
+        return;
+    }
+    plans.sort_unstable();
+    plans.dedup();
+    let wished = &mut scratch.wished;
+    wished.clear();
+    wished.extend(plans.iter().flat_map(|plan| table.fields.of_plan(*plan)));
+    wished.sort_unstable();
+    wished.dedup();
+    table.fields.whole = Some(plan_for(table, &mut scratch.plans, wished));
+}
+
 /// Makes all plans anew for all messages that they can be asked of.
 pub(super) fn plan_messages(table: &mut RouteTable, messages: &Messages) -> Result<(), Fault> {
     if messages.of_sources.is_empty() {
@@ -47,7 +70,8 @@ pub(super) fn plan_messages(table: &mut RouteTable, messages: &Messages) -> Resu
         _ => None,
     });
     let of_groups = groups.rows.iter().filter_map(|group| group.plan);
-    let of_payloads: BTreeSet<PlanIndex> = of_conditions.chain(of_groups).chain(templates.plan).collect();
+    let of_payloads: BTreeSet<PlanIndex> =
+        of_conditions.chain(of_groups).chain(templates.plan).chain(fields.whole).collect();
     let of_origins = sources.iter().filter_map(|rule| match rule.payload {
         PayloadRule::Protobuf { message, .. } => Some((rule.origins?, message)),
         _ => None,

@@ -37,7 +37,10 @@ impl<'a> Causes<'a> {
     pub(super) fn of(mut self, root: u32, work: &mut Work<'_>) -> Option<Cause> {
         let Work { readers, buffers, .. } = work;
         let evaluation = self.evaluation;
-        evaluation.within_payload(root, readers, |at, scope, inner| self.cause(at, scope, inner, buffers)).flatten()
+        let cause = |at, scope: Option<&Scope<'_>>, inner: &mut [Reading], buffers: &mut Buffers| {
+            self.cause(at, scope, inner, buffers)
+        };
+        evaluation.within_payload(root, readers, buffers, cause).flatten()
     }
 
     /// What decides the node at `at`.

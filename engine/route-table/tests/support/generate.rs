@@ -687,7 +687,7 @@ pub(crate) fn many_routes() -> impl Strategy<Value = RouteMap> {
     let routes = |attribute: BoxedStrategy<predicate::Attribute>| {
         let condition = prop_oneof![1 => condition(), 4 => telling(attribute)];
         let route = (condition, 0..3i32, prop::bool::weighted(0.05), exclusive());
-        prop::collection::vec(route, 100..200)
+        prop::collection::vec(route, 150..250)
     };
     let of_many_fields = field().prop_map(predicate::Attribute::Field).boxed();
     let routes = prop_oneof![3 => routes(of_few_attributes()), 1 => routes(of_many_fields)];

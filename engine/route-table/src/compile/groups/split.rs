@@ -20,8 +20,11 @@ const SEARCHERS_MIN: u32 = 64;
 const SEARCH_COST: u64 = 64;
 /// A value under which so large a part of the group stands does not tell its routes apart.
 const SELECTIVE_PART: u64 = 4;
-/// At so many nodes of trees are the routes of one table filed, at most: an interval stands at more than one.
-const FILED_MAX: u64 = 1 << 22;
+/// What stands at several places is kept as often, with all else that it asks. For each time that a route is filed again, and for each test
+/// that it asks there, one is counted; in one table so many, at most.
+const COPIES_MAX: u64 = 1 << 22;
+/// So many copies is it worth at most that an event meets half of the routes, and so on.
+const COPIES_PER_GAIN: u64 = 16;
 /// How often a part of a group is split again.
 pub(super) const DEPTH_MAX: usize = 3;
 
@@ -51,6 +54,8 @@ struct Choice {
     /// The part of the condition that holds when the member is met by one of the values.
     settles: u32,
     by: By,
+    /// How many tests the rest of the condition is.
+    rest: u32,
 }
 
 impl Choice {
@@ -106,7 +111,7 @@ impl Maker<'_> {
         own.clear();
         own.drafts.extend_from_slice(self.groups.members.get(first..).unwrap_or_default());
         self.options(&mut own);
-        own.choose(FILED_MAX.saturating_sub(self.groups.filed));
+        self.groups.copies += own.choose(COPIES_MAX.saturating_sub(self.groups.copies));
         let accesses = if own.chosen.iter().any(Option::is_some) { self.open(&mut own) } else { none };
         if !accesses.is_empty() {
             self.groups.members.truncate(first);
@@ -135,19 +140,29 @@ impl Maker<'_> {
             let careful = row.is_some_and(|row| row.dead_letter_if_absent);
             self.groups.clauses.find(self.table, self.fields, root, &settled, careful);
             let clauses = &self.groups.clauses;
+            let tests = clauses.list().iter().map(|clause| clauses.predicates(clause).len() as u32).sum::<u32>();
             for clause in clauses.list().iter().filter(|clause| clause.can_be_access()) {
                 if matches!(clause.attribute, Attribute::Element(_)) {
                     continue;
                 }
-                let first = own.wanted.list.len();
+                let (part, is_whole_part) = (clause.part, clause.is_whole_part);
                 let attribute = own.attribute(clause.attribute);
                 let predicates = clauses.predicates(clause);
-                let Some((by, reach)) = own.wanted.note_clause(self.table, attribute, predicates) else { continue };
-                let count = own.wanted.list.len() - first;
-                let settles = if clause.is_whole_part && reach == Reach::All { clause.part } else { UNSETTLED };
-                own.wanted.note_lengths(attribute, first..first + count);
-                let [first, count] = [first, count].map(|place| place as u32);
-                own.options.push(Choice { member, attribute, first, count, settles, by });
+                let rest = tests - predicates.len() as u32;
+                let mut note = |note: &dyn Fn(&mut AllWanted) -> Option<(By, Reach)>| {
+                    let first = own.wanted.list.len();
+                    let (by, reach) = note(&mut own.wanted)?;
+                    let count = own.wanted.list.len() - first;
+                    let settles = if is_whole_part && reach == Reach::All { part } else { UNSETTLED };
+                    own.wanted.note_lengths(attribute, first..first + count);
+                    let [first, count] = [first, count].map(|place| place as u32);
+                    own.options.push(Choice { member, attribute, first, count, settles, by, rest });
+                    Some(by)
+                };
+                let by = note(&|wanted| wanted.note_values(self.table, attribute, predicates));
+                if by != Some(By::Texts) && matches!(clause.attribute, Attribute::Field(_)) {
+                    note(&|wanted| wanted.note_presence(self.table, predicates));
+                }
             }
         }
         let SplitScratch { options, wanted, .. } = own;
@@ -178,7 +193,7 @@ impl Maker<'_> {
             rank.trees.set(cut.line, tree);
         }
         own.nodes = first_node..accesses.nodes.len();
-        self.groups.filed += own.place(accesses);
+        own.place(accesses);
         own.wanted.keep_lengths_in_use();
         let begin = accesses.list.len();
         for (attribute, rank) in (0..).zip(&mut own.attributes).filter(|(_, rank)| rank.choosers > 0) {
@@ -266,10 +281,10 @@ impl SplitScratch {
 
     /// Chooses for each member the attribute under whose values the fewest others stand: one of the few that most members chose, since
     /// each event follows them. For who finds none of these, any field of the payload, if they are many: an event pays for the fields
-    /// that it has. At no more than `room` nodes will members be filed.
-    fn choose(&mut self, room: u64) {
+    /// that it has. Makes no more than `room` copies, and returns how many it makes.
+    fn choose(&mut self, room: u64) -> u64 {
         let by_value = |option: &Choice| option.by != By::Presence;
-        let [mut tried, mut room] = [room; 2];
+        let [mut tried, mut left] = [room; 2];
         self.choose_anew();
         self.choose_among(&mut tried, |option, _| by_value(option));
         let mut kept = [None; FOLLOWED_MAX];
@@ -284,7 +299,7 @@ impl SplitScratch {
             }
         }
         self.choose_anew();
-        self.choose_among(&mut room, |option, _| {
+        self.choose_among(&mut left, |option, _| {
             let mut kept = kept.iter().flatten();
             let is_kept = |(attribute, searches): &(u32, bool)| {
                 *attribute == option.attribute && (*searches || option.by == By::Texts)
@@ -292,8 +307,10 @@ impl SplitScratch {
             by_value(option) && kept.any(is_kept)
         });
         if self.chosen.iter().filter(|chosen| chosen.is_none()).count() > SPLIT_FROM {
-            self.choose_among(&mut room, |_, rank| matches!(rank.attribute, Attribute::Field(_)));
+            let is_field = |rank: &Rank| matches!(rank.attribute, Attribute::Field(_));
+            self.choose_among(&mut left, |option, rank| option.by != By::Search && is_field(rank));
         }
+        room - left
     }
 
     fn choose_anew(&mut self) {
@@ -312,15 +329,22 @@ impl SplitScratch {
             let rank = |option: &Choice| self.attributes.get(option.attribute as usize);
             let options = options.iter().filter(|option| rank(option).is_some_and(|rank| is_kept(option, rank)));
             let weighed = options.map(|option| (self.wanted.weigh(option.wanted()), *option));
-            let fitting = weighed.filter(|(weight, _)| {
-                weight.crowd < members / SELECTIVE_PART && weight.places <= VALUES_MAX && weight.nodes as u64 <= *room
+            let copies = |(weight, option): &(Weight, Choice)| {
+                (weight.places as u64).saturating_sub(1) * (u64::from(option.rest) + 1)
+            };
+            let fitting = weighed.filter(|option| {
+                let (Weight { crowd, places }, _) = option;
+                let copies = copies(option);
+                let is_worth_it = copies * crowd <= members * COPIES_PER_GAIN;
+                *crowd < members / SELECTIVE_PART && *places <= VALUES_MAX && copies <= *room && is_worth_it
             });
             // To meet so many others costs no more than to search.
             let cost = |(weight, option): &(Weight, Choice)| {
                 weight.crowd + if option.by == By::Search { SEARCH_COST } else { 0 }
             };
-            let Some((weight, best)) = fitting.min_by_key(cost) else { continue };
-            *room -= weight.nodes as u64;
+            let Some(best) = fitting.min_by_key(cost) else { continue };
+            *room -= copies(&best);
+            let (_, best) = best;
             if let Some(chosen) = self.chosen.get_mut(best.member as usize) {
                 *chosen = Some(best);
             }
@@ -332,8 +356,8 @@ impl SplitScratch {
         }
     }
 
-    /// Lays the members that were filed side by side, place after place. Returns how many of them are at nodes.
-    fn place(&mut self, accesses: &mut Accesses) -> u64 {
+    /// Lays the members that were filed side by side, place after place.
+    fn place(&mut self, accesses: &mut Accesses) {
         let SplitScratch { chosen, wanted, attributes, order, nodes: own_nodes, .. } = self;
         let mut buckets = std::mem::take(&mut wanted.buckets);
         let Accesses { nodes, trees, .. } = accesses;
@@ -366,8 +390,6 @@ impl SplitScratch {
             }
         });
         wanted.buckets = buckets;
-        let of_nodes = nodes.get(own_nodes.clone()).unwrap_or_default();
-        of_nodes.iter().map(|[_, placed, _]| u64::from(*placed)).sum()
     }
 }
 

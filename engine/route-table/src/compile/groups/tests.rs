@@ -1,7 +1,5 @@
 //! How large groups are split, and how little of them an event meets.
 
-#[path = "../../../tests/support/mod.rs"]
-mod support;
 #[path = "../../../tests/support/with_payload.rs"]
 mod with_payload;
 
@@ -10,8 +8,10 @@ use crate::compile::compile;
 use crate::condition::Truth;
 use crate::evaluate::Memory;
 use crate::group::Sink;
+use crate::support;
 use crate::table::{Candidate, RouteTable};
-use proptest::strategy::{Strategy, ValueTree};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use std::collections::BTreeMap;
 use veltrix_proto::v1::{
@@ -184,7 +184,7 @@ fn of_many_fields_an_event_meets_the_routes_about_those_that_it_has() {
         }
     }
     assert_eq!(counted(&table, "1").decided, 0);
-    assert!(table.groups.bits.len() < 5_000 * 16, "{} words of bits", table.groups.bits.len());
+    assert!(table.groups.bits.words() < 5_000 * 16, "{} words of bits", table.groups.bits.words());
 }
 
 #[test]
@@ -231,12 +231,48 @@ fn a_route_that_wants_a_text_or_an_end_or_an_interval_is_filed_under_all_of_them
     }
 }
 
+/// Half of all numbers pass each of these, so that hardly anybody is filed under what he wants.
+fn halves() -> impl Strategy<Value = Vec<(Vec<i32>, bool, bool)>> {
+    let half = (prop::collection::vec(-400..400i32, 1..3), any::<bool>(), prop::bool::weighted(0.2));
+    prop::collection::vec(half, 300..500)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn routes_that_half_of_all_numbers_match_are_found_by_few_steps(
+        halves in halves(),
+        events in prop::collection::vec(prop::collection::vec(-410..410i32, 0..3), 20),
+    ) {
+        let of = |kind| Condition { kind: Some(kind) };
+        let literal = |bound: i32| Literal { kind: Some(literal::Kind::Number(bound.to_string())) };
+        let condition = |(bounds, is_above, is_not): &(Vec<i32>, bool, bool)| {
+            let tests = bounds.iter().map(|bound| predicate::Test::Range(match is_above {
+                true => Range { lower: Some(range::Lower::Above(literal(*bound))), upper: None },
+                false => Range { lower: None, upper: Some(range::Upper::AtMost(literal(*bound))) },
+            }));
+            let any = of(condition::Kind::Any(Conditions { conditions: tests.map(of_field).collect() }));
+            if *is_not { of(condition::Kind::Not(Box::new(any))) } else { any }
+        };
+        let table = table(halves.iter().map(condition));
+        prop_assert!(!table.groups.zones.steps.is_empty());
+        for event in events {
+            let expected = (0..).zip(&halves).filter(|(_, (bounds, is_above, is_not))| {
+                let passes = |value: &i32| bounds.iter().any(|bound| (value > bound) == *is_above);
+                event.iter().any(passes) != *is_not
+            });
+            let expected: Vec<usize> = expected.map(|(n, _)| n).collect();
+            prop_assert_eq!(counted(&table, &format!("{event:?}")).matched, expected, "{:?}", event);
+        }
+    }
+}
+
 #[test]
 fn a_group_of_very_many_members_needs_no_more_memory_for_each() {
     let contains = |n: usize| of_field(predicate::Test::Contains(format!("<{n}>")));
     let table = table((0..ROUTES).map(contains));
     assert_eq!(members(&table), ROUTES, "nothing tells them apart");
-    assert!(table.groups.bits.len() < ROUTES * 70, "{} words of bits", table.groups.bits.len());
+    assert!(table.groups.bits.words() < ROUTES * 4, "{} words of bits", table.groups.bits.words());
     for n in [0, 4_095, 4_096, ROUTES - 1] {
         assert_eq!(
             counted(&table, &format!("\"some <{n}> <1>\"")).matched,

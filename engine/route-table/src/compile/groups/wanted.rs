@@ -94,8 +94,6 @@ pub(super) struct Weight {
     pub(super) crowd: u64,
     /// At how many places it stands, at most.
     pub(super) places: usize,
-    /// And at how many nodes of trees.
-    pub(super) nodes: usize,
 }
 
 /// A line of numbers or addresses that the spans of one attribute cut into zones.
@@ -138,8 +136,8 @@ impl AllWanted {
         self.cuts.clear();
     }
 
-    /// Notes what a clause wants, one of whose predicates must be true, and says what tells it apart; `None` if nothing does.
-    pub(super) fn note_clause(
+    /// Notes what a clause wants, one of whose predicates must be true, and says how that is found; `None` if it wants too much.
+    pub(super) fn note_values(
         &mut self,
         table: &RouteTable,
         attribute: u32,
@@ -148,16 +146,21 @@ impl AllWanted {
         let first = self.list.len();
         let reaches = predicates.iter().map(|index| self.note(table, attribute, *index));
         let reach = reaches.fold(Reach::All, Reach::and);
-        if reach != Reach::Beyond && self.list.len() - first <= VALUES_MAX {
-            return Some((if self.is_searched(first..self.list.len()) { By::Search } else { By::Texts }, reach));
+        if reach == Reach::Beyond || self.list.len() - first > VALUES_MAX {
+            self.list.truncate(first);
+            return None;
         }
-        self.list.truncate(first);
+        Some((if self.is_searched(first..self.list.len()) { By::Search } else { By::Texts }, reach))
+    }
+
+    /// Notes that a clause wants a value, if it is false when there is none.
+    pub(super) fn note_presence(&mut self, table: &RouteTable, predicates: &[u32]) -> Option<(By, Reach)> {
         let mut predicates = predicates.iter().filter_map(|index| table.conditions.predicates.get(*index as usize));
         if predicates.clone().any(|predicate| missing(predicate) == Truth::True) {
             return None;
         }
-        let is_all = predicates.any(|predicate| matches!(predicate.test, Test::Exists(true)));
         self.note_text(Affix::Any, Text::default());
+        let is_all = predicates.any(|predicate| matches!(predicate.test, Test::Exists(true)));
         Some((By::Presence, if is_all { Reach::All } else { Reach::Within }))
     }
 
@@ -469,7 +472,6 @@ impl AllWanted {
                     let nodes = Tree::nodes_max_of(span.to - span.from) as usize;
                     weight.crowd += self.average_over(span);
                     weight.places += nodes;
-                    weight.nodes += nodes;
                 }
                 Wanted::Text(..) => {}
             }
