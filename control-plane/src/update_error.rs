@@ -136,7 +136,7 @@ fn field_violations(refused: &Refused, bytes: usize) -> Vec<FieldViolation> {
             "" => "route_map".to_owned(),
             path => format!("route_map.{path}"),
         };
-        FieldViolation::new(field, reason.fault.to_string())
+        FieldViolation::new(field, reason.message())
     });
     let (mut violations, cut) = fitting(all, bytes, |violation| violation.field.len() + violation.description.len());
     let omitted = cut + refused.omitted;

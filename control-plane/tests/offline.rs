@@ -184,7 +184,7 @@ fn analyze_finds_what_is_needless_and_wrong() {
     let (code, stdout, stderr) = run(files.path(), &["analyze", "map.txtpb"], "");
     assert_eq!((code, stderr.as_str()), (0, ""));
     for line in [
-        "destinations[1]: destination `spare` writes to topic `hunt-loop`, which is a source of the map",
+        "destinations[1]: destination `spare` writes to topic `hunt-loop`, which is a source: its events come back",
         "destinations[2]: destination `idle` is named by no route",
         "routes[3]: route `richer` adds nothing to route `rich`",
     ] {
@@ -294,8 +294,8 @@ fn diff_compares_what_is_certain_and_counts_events_that_depend_on_lookups() {
     };
     let counted = |changed: usize| {
         format!(
-            "{changed} of 1 events are delivered otherwise, whatever lookups say\n\
-             1 of 1 events depend on lookups; say in their `lookups` what these find\n"
+            "{changed} of 1 event is delivered otherwise, whatever lookups say\n\
+             1 of 1 event depends on lookups; say in `lookups` what these find\n"
         )
     };
     let lost = "event on line 1\n    - lake, by route to-lake\n    ? depends on lookup c of k\n";
@@ -306,7 +306,7 @@ fn diff_compares_what_is_certain_and_counts_events_that_depend_on_lookups() {
     assert_eq!(said("silver.txtpb", &of_acme("a.x", "")), format!("{open}{}", counted(0)));
     assert_eq!(said("default.txtpb", &of_acme("b", "")), format!("{open}{}", counted(0)));
     let gold = of_acme("a.x", r#", "lookups": {"c": {"tier": "gold"}}"#);
-    let of_one = "1 of 1 events are delivered otherwise\n";
+    let of_one = "1 of 1 event is delivered otherwise\n";
     assert_eq!(said("silver.txtpb", &gold), format!("event on line 1\n    - desk, by route vip\n{of_one}"));
     let found_nothing = of_acme("b", r#", "lookups": {"c": null}"#);
     let moved = "event on line 1\n    + plain, by route rest\n    - spare, by route rest\n";
@@ -361,4 +361,101 @@ fn explain_takes_what_lookups_find_from_the_event() {
         let (code, _, stderr) = run(&of_acme("b", more));
         assert!(code == 1 && stderr.contains(expected), "{stderr}");
     }
+}
+
+#[test]
+fn with_json_wrong_usage_is_one_json_object_too() {
+    let files = directory(&[]);
+    for arguments in [&["validate", "--json"][..], &["--json", "no-such-command"], &["get", "--version", "0", "--json"]]
+    {
+        let (code, stdout, stderr) = run(files.path(), arguments, "");
+        assert_eq!((code, stderr.as_str()), (2, ""), "{arguments:?}");
+        let answer = json(&stdout);
+        assert_eq!(answer["exitCode"], 2);
+        let error = answer["error"].as_str().unwrap();
+        assert!(!error.is_empty() && !error.contains("Usage:"), "{error}");
+    }
+    let (code, stdout, stderr) = run(files.path(), &["validate"], "");
+    assert!(code == 2 && stdout.is_empty() && stderr.contains("Usage:"), "{stderr}");
+    // Help is no mistake.
+    let (code, stdout, _) = run(files.path(), &["validate", "--json", "--help"], "");
+    assert!(code == 0 && stdout.contains("Examples:"), "{stdout}");
+    let (_, stdout, _) = run(files.path(), &["get", "--version", "0", "--json"], "");
+    assert!(json(&stdout)["error"].as_str().unwrap().ends_with(": must be at least 1"), "{stdout}");
+}
+
+#[test]
+fn a_form_that_a_map_is_not_in_or_can_not_be_written_in_is_told() {
+    let files = directory(&[("text.json", MAP), ("json.txtpb", "{\"name\": 1}"), ("broken.txtpb", "name 1")]);
+    for (name, expected) in [
+        ("text.json", "hint: it looks like protobuf's text form; read it with --format txtpb"),
+        ("json.txtpb", "hint: it looks like JSON; read it with --format json"),
+    ] {
+        let (code, _, stderr) = run(files.path(), &["validate", name], "");
+        assert!(code == 1 && stderr.contains(expected), "{stderr}");
+    }
+    assert!(!run(files.path(), &["validate", "broken.txtpb"], "").2.contains("looks like"));
+    let (code, _, stderr) = run(files.path(), &["get", "-o", "x.yaml"], "");
+    assert!(
+        code == 2 && stderr.contains("is not written as `.yaml`; end the name in .txtpb, .json or .binpb"),
+        "{stderr}"
+    );
+    // Nothing listens there: the name was in order.
+    let arguments = ["get", "-o", "x", "--control-plane", "127.0.0.1:1"];
+    assert_eq!(run(files.path(), &arguments, "").0, 3);
+}
+
+#[test]
+fn one_of_a_thing_is_not_several() {
+    let map = r#"
+        name: "hunt"
+        destinations { id: "board" kafka { topic: "hunt-board" } }
+        routes { id: "all" types { any: true } to: "board" }
+    "#;
+    let files = directory(&[("map.txtpb", map), ("events.jsonl", "{}\n")]);
+    let (_, stdout, _) = run(files.path(), &["analyze", "map.txtpb"], "");
+    assert!(stdout.ends_with("\n1 route, compiled as 1\n"), "{stdout}");
+    let (_, stdout, _) = run(files.path(), &["diff", "map.txtpb", "map.txtpb", "--events", "events.jsonl"], "");
+    assert!(stdout.ends_with("\n0 of 1 event is delivered otherwise\n"), "{stdout}");
+}
+
+#[test]
+fn a_fault_is_told_with_the_file_the_line_and_the_route() {
+    let text = MAP
+        .replace("\"rich\" types", "\"rich\"\n    types")
+        .replace("to: \"board\" when { cel: \"payload.points == 700\" }", "");
+    let as_json = r#"{
+        "name": "hunt", "destinations": [{"id": "board", "kafka": {"topic": "hunt-board"}}],
+        "routes": [{"id": "rich",
+            "types": {"any": true}, "to": ["bored"]}]}"#;
+    let files = directory(&[("map.txtpb", &text), ("map.json", as_json)]);
+    let expected = "map.txtpb:10: tenants[0].routes[0].to: route `own`: must be set\n";
+    let (code, _, stderr) = run(files.path(), &["validate", "map.txtpb"], "");
+    assert!(code == 1 && stderr.contains(expected), "{stderr}");
+    let (_, _, stderr) = run(files.path(), &["validate", "-", "--format", "txtpb"], &text);
+    assert!(stderr.contains("standard input:10: tenants[0]"), "{stderr}");
+    let reason = &json(&run(files.path(), &["validate", "map.json", "--json"], "").1)["reasons"][0];
+    assert_eq!((&reason["file"], &reason["line"]), (&"map.json".into(), &4.into()));
+    assert_eq!((&reason["path"], &reason["route"]), (&"routes[0].to[0]".into(), &"rich".into()));
+}
+
+#[test]
+fn loops_are_looked_for_where_sources_are_known_and_else_it_is_said_that_they_are_not() {
+    let map = MAP.replace("sources { topic: \"hunt-loop\" }", "");
+    let files = directory(&[("map.txtpb", &map)]);
+    let said = |arguments: &[&str]| {
+        let arguments = [&["analyze", "map.txtpb"], arguments].concat();
+        run(files.path(), &arguments, "")
+    };
+    let unknown = "nothing needless was found\nloops were not looked for: the map has no `sources`; say with --source what engines read\n";
+    let (code, stdout, _) = said(&[]);
+    assert!(code == 0 && stdout.starts_with(unknown), "{stdout}");
+    let (_, stdout, _) = said(&["--source", "other", "--source", "hunt-loop"]);
+    let loop_found = "destinations[1]: destination `spare` writes to topic `hunt-loop`, which is a source";
+    assert!(stdout.starts_with(loop_found) && !stdout.contains("not looked for"), "{stdout}");
+    let (_, stdout, _) = said(&["--source", "other"]);
+    assert!(stdout.starts_with("nothing needless was found\n  COSTS"), "{stdout}");
+    assert_eq!(json(&said(&["--source", "other", "--json"]).1)["sources"], serde_json::json!(["other"]));
+    let (code, _, stderr) = said(&["--source", "no topic"]);
+    assert!(code == 2 && stderr.contains("--source: `no topic` can't be the name of a Kafka topic"), "{stderr}");
 }

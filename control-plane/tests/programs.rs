@@ -129,8 +129,12 @@ fn validate_says_every_fault_and_needs_no_control_plane() {
     let (code, stdout, stderr) = said(&ctl(nowhere, &["validate", &broken]));
     assert_eq!((code, stdout.as_str()), (1, ""));
     assert!(stderr.contains("3 reasons"), "{stderr}");
-    for part in ["name: must be set", "destinations[0].kafka.topic: `no topic`", "routes[0].to[0]: `bord`"] {
-        assert!(stderr.contains(&format!("\n  {broken}: {part}")), "{stderr}");
+    for part in [
+        ": name: must be set",
+        ":2: destinations[0].kafka.topic: `no topic`",
+        ":3: routes[0].to[0]: route `clues`: `bord`",
+    ] {
+        assert!(stderr.contains(&format!("\n  {broken}{part}")), "{stderr}");
     }
     assert!(!stderr.contains('\u{1b}'), "colours without a terminal: {stderr}");
     for (name, content) in [("good.txtpb", ROUTES), ("good.proto", SCHEMA)] {
@@ -206,9 +210,13 @@ fn a_refused_update_exits_with_1_and_every_reason() {
     let (good, broken) = (write(directory.path(), "a.txtpb", ROUTES), write(directory.path(), "b.txtpb", BROKEN));
     let (code, _, stderr) = said(&ctl(&url, &["apply", &broken]));
     assert_eq!(code, 1);
-    for path in ["destinations[0].kafka.topic", "routes[0].to[0]"] {
-        assert!(stderr.contains(&format!("\n  {broken}: {path}: ")), "{stderr}");
+    for place in ["2: destinations[0].kafka.topic: ", "3: routes[0].to[0]: route `clues`: "] {
+        assert!(stderr.contains(&format!("\n  {broken}:{place}")), "{stderr}");
     }
+    let (_, stdout, _) = said(&ctl(&url, &["apply", &broken, "--json"]));
+    let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let of_route = answer["reasons"].as_array().unwrap().iter().find(|reason| reason["path"] == "routes[0].to[0]");
+    assert_eq!((&of_route.unwrap()["route"], &of_route.unwrap()["line"]), (&"clues".into(), &3.into()));
     let (code, _, stderr) = said(&ctl(&url, &["apply", &good, "--expected-version", "3"]));
     assert!(code == 1 && stderr.contains("version 0 is in force, not 3") && stderr.contains("hint:"), "{stderr}");
     let (code, _, stderr) = said(&ctl(&url, &["apply", &good, "--minimum-engines", "2"]));
@@ -310,7 +318,7 @@ async fn what_an_engine_says_against_a_map_is_printed_once_with_the_file() {
         (
             "destinations[0].kafka.topic",
             "the cluster has no `board`",
-            format!("{routes}: destinations[0].kafka.topic: "),
+            format!("{routes}:3: destinations[0].kafka.topic: "),
         ),
         ("", "can't ask Kafka: timed out", String::new()),
     ] {

@@ -225,10 +225,8 @@ fn reasons_of(error: PrepareError) -> Vec<RefusedField> {
     match error {
         PrepareError::Refused(refused) => {
             let omitted = refused.omitted;
-            let reason = |reason: veltrix_route_table::Reason| RefusedField {
-                path: reason.path,
-                message: reason.fault.to_string(),
-            };
+            let reason =
+                |reason: veltrix_route_table::Reason| RefusedField { message: reason.message(), path: reason.path };
             let mut reasons: Vec<RefusedField> = refused.reasons.into_iter().map(reason).collect();
             if omitted > 0 {
                 reasons.push(RefusedField { path: String::new(), message: format!("and {omitted} more") });

@@ -4,7 +4,7 @@ use crate::input::{Condition, Rule};
 use crate::matcher::{Compile, Matcher, Refusal};
 use prost::Message as _;
 use veltrix_proto::v1::{self, condition, destination, origin};
-use veltrix_route_table::{Compiler, Event, Matches, Refused, RouteTable, Value};
+use veltrix_route_table::{Compiler, Event, Matches, Reason, Refused, RouteTable, Value};
 
 const DESTINATION: &str = "somewhere";
 const TOPIC: &str = "events";
@@ -109,7 +109,8 @@ fn reasons(refused: &Refused, most: usize) -> String {
         .iter()
         .take(most)
         .map(|reason| {
-            let reason = reason.to_string();
+            // Whoever tells of a refusal names the rule.
+            let reason = Reason { route: None, ..reason.clone() }.to_string();
             let of_route = reason.strip_prefix("routes[0].").unwrap_or(&reason);
             let condition = [("when.event_pattern", "pattern"), ("when.cel", "when")];
             let found = condition.iter().find_map(|(ours, theirs)| Some((theirs, of_route.strip_prefix(ours)?)));

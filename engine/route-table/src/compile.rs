@@ -12,6 +12,7 @@ use crate::fields::{FieldIndex, PlanIndex};
 use crate::interned::Interned;
 use crate::key_index::{self, Payload};
 use crate::lookups::LookupPlace;
+use crate::route_ids::route_ids;
 use crate::table::{Candidate, DestinationIndex, KeyKind, PrefixLength, RouteIndex, RouteTable, Slot, Text};
 use crate::value::cidr::Block;
 use foldhash::fast::FixedState;
@@ -62,7 +63,7 @@ impl Compiler {
         let reasons = std::mem::take(&mut self.scratch.reasons);
         if !reasons.is_empty() {
             self.recycle(table);
-            return Err(Refused { reasons: reasons.reasons, omitted: reasons.omitted });
+            return Err(reasons.refuse(route_map));
         }
         file_by_type(&mut table, &mut self.scratch);
         payloads::plan_whole(&mut table, &mut self.scratch);
@@ -71,7 +72,7 @@ impl Compiler {
         let messages = std::mem::take(&mut self.scratch.messages);
         if let Err(fault) = payloads::plan_messages(&mut table, &messages) {
             self.recycle(table);
-            return Err(Refused { reasons: vec![Reason { path: String::new(), fault }], omitted: 0 });
+            return Err(Refused { reasons: vec![Reason { path: String::new(), route: None, fault }], omitted: 0 });
         }
         table.usage.header_names = table.conditions.header_names.len() as u64;
         Ok(table)
@@ -197,6 +198,13 @@ impl Reasons {
         self.reasons.len() + self.omitted
     }
 
+    /// With the names of the routes of `map` that they are about.
+    fn refuse(mut self, map: &[u8]) -> Refused {
+        let ids = route_ids(map, self.reasons.iter().map(|reason| reason.path.as_str()));
+        self.reasons.iter_mut().zip(ids).for_each(|(reason, id)| reason.route = id);
+        Refused { reasons: self.reasons, omitted: self.omitted }
+    }
+
     pub(crate) fn add(&mut self, path: &[Segment], fault: Fault) {
         if self.reasons.len() >= Refused::REASONS_MAX {
             self.omitted += 1;
@@ -212,7 +220,7 @@ impl Reasons {
                 text.push_str(&format!("[{index}]"));
             }
         }
-        self.reasons.push(Reason { path: text, fault });
+        self.reasons.push(Reason { path: text, route: None, fault });
     }
 }
 

@@ -39,8 +39,20 @@ impl std::fmt::Display for Refused {
 pub struct Reason {
     /// In the words of the RouteMap: `tenants[2].routes[0].when.all.conditions[1].predicate`. Empty for the whole map.
     pub path: String,
+    /// The id of the route that the field is of, as [`route_ids`](crate::route_ids) tells it; `None` if it is of none.
+    pub route: Option<String>,
     /// What is wrong with it.
     pub fault: Fault,
+}
+
+impl Reason {
+    /// What is wrong, and with which route: all but the path.
+    pub fn message(&self) -> String {
+        match &self.route {
+            Some(route) => format!("route `{route}`: {}", self.fault),
+            None => self.fault.to_string(),
+        }
+    }
 }
 
 impl std::fmt::Display for Reason {
@@ -48,7 +60,7 @@ impl std::fmt::Display for Reason {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        self.fault.fmt(f)
+        f.write_str(&self.message())
     }
 }
 

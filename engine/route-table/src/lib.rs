@@ -96,6 +96,7 @@ mod predicate;
 mod prefetch;
 mod protobuf;
 mod resume;
+mod route_ids;
 mod rows;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -128,6 +129,7 @@ pub use filed::RouteTypes;
 pub use limits::Usage;
 pub use lookups::{Answers, Lookup, LookupCache, LookupIndex, LookupSource, Need, Pending};
 pub use protobuf::BadDescriptors;
+pub use route_ids::route_ids;
 pub use source::Unreadable;
 pub use table::{Destination, DestinationIndex, RouteIndex, RouteTable, Unmatched, Written};
 pub use template::Unplaced;

@@ -15,8 +15,8 @@ use veltrix_proto::v1::{
     reference_table,
 };
 use veltrix_route_table::{
-    Answers, Because, Cause, Compiler, Deliveries, Event, Explanation, NoFields, Outcome, RouteTable, Unreadable,
-    Value, Verdict, compile, limits,
+    Answers, Because, Cause, Compiler, Deliveries, Event, Explanation, NoFields, Outcome, Reason, RouteTable,
+    Unreadable, Value, Verdict, compile, limits,
 };
 
 struct Record<'a> {
@@ -192,7 +192,9 @@ fn cel(text: &str) -> Condition {
 fn reasons(map: &RouteMap) -> Vec<String> {
     match compile(map) {
         Ok(_) => Vec::new(),
-        Err(refused) => refused.reasons.iter().map(ToString::to_string).collect(),
+        Err(refused) => {
+            refused.reasons.into_iter().map(|reason| Reason { route: None, ..reason }.to_string()).collect()
+        }
     }
 }
 

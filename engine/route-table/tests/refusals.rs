@@ -19,8 +19,30 @@ fn with(text: &str) -> RouteMap {
 fn reasons(map: &RouteMap) -> Vec<String> {
     match compile(map) {
         Ok(_) => Vec::new(),
-        Err(refused) => refused.reasons.iter().map(ToString::to_string).collect(),
+        // Of which route it is said is the same for all faults, and has a test of its own.
+        Err(refused) => {
+            refused.reasons.into_iter().map(|reason| Reason { route: None, ..reason }.to_string()).collect()
+        }
     }
+}
+
+#[test]
+fn a_fault_of_a_route_names_it() {
+    let refused = compile(&with(
+        r#"routes { id: "rich" types { any: true } to: "e" when { cel: "x" } } routes { id: "r" types { any: true } to: "d" }
+           tenants { id: "live" routes { to: "d" id: "own" } }"#,
+    ));
+    let refused = refused.unwrap_err();
+    let found: Vec<_> = refused.reasons.iter().map(ToString::to_string).collect();
+    for (found, expected) in found.iter().zip([
+        "routes[1].to[0]: route `rich`: `e` is no destination",
+        "routes[1].when.cel: route `rich`: this cel can't be a condition",
+        "tenants[0].routes[0].types: route `own`: must be set",
+        "routes[2].id: `r` is taken by another route",
+    ]) {
+        assert!(found.starts_with(expected), "{found}\n    is not\n{expected}");
+    }
+    assert_eq!((found.len(), refused.reasons[0].route.as_deref()), (4, Some("rich")));
 }
 
 #[test]
@@ -189,7 +211,7 @@ fn topics_that_placeholders_stand_for_are_counted_before_they_are_made() {
     assert_eq!(compiled(&[of("x", &[256, 256])]), Ok((65_536, 65_537)));
     assert_eq!(compiled(&[of("x", &[255, 256]), of("y", &[256])]), Ok((65_536, 65_537)));
     let over = |path: &str, limit, observed| {
-        Err(vec![Reason { path: path.to_owned(), fault: Fault::OverLimit { limit, observed } }])
+        Err(vec![Reason { path: path.to_owned(), route: None, fault: Fault::OverLimit { limit, observed } }])
     };
     let (topics, placeholders) = (&limits::TOPICS, &limits::PLACEHOLDERS);
     let second = "destinations[2].kafka.topic";

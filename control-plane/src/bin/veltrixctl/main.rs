@@ -1,11 +1,12 @@
 //! The program `veltrixctl`: what operators type.
 //!
-//! Start at [`run`]. Files are read and written in [`maps`] and [`events`], the control plane is called in [`remote`], what needs none is
-//! found out in [`offline`], and what people see is written in [`print`].
+//! Start at [`run`]. Files are read and written in [`maps`] and [`events`], places in them are found in [`places`], the control plane is called
+//! in [`remote`], what needs none is found out in [`offline`], and what people see is written in [`print`].
 
 mod events;
 mod maps;
 mod offline;
+mod places;
 mod print;
 mod remote;
 
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 use maps::Format;
 use print::Failure;
 use serde_json::{Value, json};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use veltrix_control_plane::json::{Mapping, MappingError};
@@ -37,7 +39,7 @@ or it is a .proto file, or a directory of them, whose options say the routes: of
 `-` is standard input; --format says what comes from there.
 
 With --json every command writes one JSON object to stdout instead: its answer, or `error`, `reasons`, `hint` and
-`exitCode`. Messages are in protobuf's JSON form, in which 64-bit numbers are strings and bytes are base64.
+`exitCode`, also for wrong usage. Messages are in protobuf's JSON form, in which 64-bit numbers are strings and bytes are base64.
 
 Exit codes: 0 done; 1 refused or invalid; 2 wrong usage; 3 the control plane can't be reached, or can't work at the moment;
 4 the map is in force, but an engine has not confirmed it yet.
@@ -79,6 +81,7 @@ lookups which they have no answer of in `lookups` are counted and listed.";
 const ANALYZE_EXAMPLES: &str = "\
 Examples:
   veltrixctl analyze routes.proto
+  veltrixctl analyze routes.proto --source game-events   loops, too, if the map does not say what engines read
   veltrixctl analyze schemas/ --json | jq -r '.findings[] | [.path, .kind] | @tsv'
 What is found is certain: routes that are said to add nothing can all be removed, and no event goes elsewhere. Steps are what a route
 adds to an event of its types: one for each test that no other route makes and each node of its condition that has to be walked, ten for
@@ -203,17 +206,20 @@ enum Command {
     Analyze {
         #[command(flatten)]
         input: Input,
+        /// A topic that engines read by their own settings, besides the map's `sources`: what is sent there comes back. Repeatable.
+        #[arg(long = "source", value_name = "TOPIC")]
+        sources: Vec<String>,
     },
     /// Writes the RouteMap in force, or that of another version.
     #[command(after_help = GET_EXAMPLES)]
     Get {
         /// Which one, if not the one in force.
-        #[arg(long, value_name = "VERSION")]
-        version: Option<std::num::NonZeroU64>,
+        #[arg(long, value_name = "VERSION", value_parser = version)]
+        version: Option<NonZeroU64>,
         /// Where to write it, if not to stdout, which is -.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// How to write it; if not given, as the output's extension says, or as txtpb.
+        /// How to write it; if not given, as the output's extension says, or as txtpb if there is none.
         #[arg(long, value_name = "FORMAT")]
         format: Option<Format>,
     },
@@ -236,7 +242,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(fault) => return misused(&fault),
+    };
     let json = arguments.json;
     match run(arguments) {
         Ok(Done { text, unconfirmed }) => {
@@ -246,6 +255,26 @@ fn main() -> ExitCode {
         Err(failure) if json => print::failure_to_stdout(&failure),
         Err(failure) => print::to_stderr(&failure),
     }
+}
+
+/// What could not be understood does not say whether it wanted JSON; whoever wrote the flag did.
+fn misused(fault: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    if !(wants_json && fault.use_stderr()) {
+        fault.exit();
+    }
+    let told = fault.to_string();
+    let told = told.strip_prefix("error: ").unwrap_or(&told);
+    let told = ["\n\nUsage:", "\n\nFor more information"]
+        .iter()
+        .fold(told, |told, end| told.split(end).next().unwrap_or(told));
+    print::failure_to_stdout(&Failure::usage(told.trim().to_owned()))
+}
+
+/// The parser of versions, which begin at 1.
+fn version(text: &str) -> Result<NonZeroU64, String> {
+    let number: u64 = text.parse().map_err(|fault| format!("{fault}"))?;
+    NonZeroU64::new(number).ok_or_else(|| "must be at least 1".to_owned())
 }
 
 /// What goes to stdout, and how it went.
@@ -304,8 +333,8 @@ async fn run(arguments: Arguments) -> Result<Done, Failure> {
             let answer = offline::changes(&old, &new, events.as_deref())?;
             shown(&|| answer.text.clone(), Ok(answer.value.clone())).map(Done::new)
         }
-        Command::Analyze { input } => {
-            let answer = offline::analysis(&maps::read(&input.files, input.format, &mapping)?)?;
+        Command::Analyze { input, sources } => {
+            let answer = offline::analysis(&maps::read(&input.files, input.format, &mapping)?, &sources)?;
             shown(&|| answer.text.clone(), Ok(answer.value.clone())).map(Done::new)
         }
         Command::Get { version, output, format } => {

@@ -1,6 +1,7 @@
 //! RouteMaps in files: in the forms that people and programs write, by the file's extension or by what is asked for.
 
-use crate::print::Failure;
+use crate::places::Places;
+use crate::print::{Failure, Reason};
 use bytes::Bytes;
 use clap::ValueEnum;
 use console::Term;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use veltrix_control_plane::json::{Mapping, MappingError};
 use veltrix_control_plane::with_sources;
 use veltrix_proto::v1::RouteMap;
+use veltrix_route_table::route_ids;
 use veltrix_route_table::schema::{self, FromSchemas};
 
 const ROUTE_MAP: &str = "veltrix.v1.RouteMap";
@@ -44,16 +46,30 @@ pub(crate) struct Source {
 }
 
 enum From {
-    File(String),
+    /// With its text, if it is one.
+    File(String, Option<String>),
     Schemas(Box<FromSchemas>),
 }
 
 impl Source {
-    /// The file to look into for the field at `path`; empty if it can't be said.
-    pub(crate) fn file_of(&self, path: &str) -> &str {
-        match &self.from {
-            From::File(name) => name,
-            From::Schemas(schemas) => schemas.file_of(path).unwrap_or_default(),
+    /// Says of faults of this map where to look, and of which routes they are.
+    pub(crate) fn locate(&self, reasons: &mut [Reason]) {
+        let routes = route_ids(&self.route_map, reasons.iter().map(|reason| reason.path.as_str()));
+        let places = match &self.from {
+            From::File(_, Some(text)) => Some(Places::of(text)),
+            From::File(_, None) | From::Schemas(_) => None,
+        };
+        for (reason, route) in reasons.iter_mut().zip(routes) {
+            // An engine that names no field does not blame the map.
+            if !reason.engine.is_empty() && reason.path.is_empty() {
+                continue;
+            }
+            reason.route = route;
+            reason.line = places.as_ref().and_then(|places| places.line_of(&reason.path));
+            reason.file = match &self.from {
+                From::File(name, _) => name.clone(),
+                From::Schemas(schemas) => schemas.file_of(&reason.path).unwrap_or_default().to_owned(),
+            };
         }
     }
 }
@@ -92,7 +108,7 @@ pub(crate) fn read(paths: &[PathBuf], format: Option<Format>, mapping: &Mapping)
     let bytes = bytes.map_err(|error| Failure::invalid(format!("can't read `{shown}`: {error}")))?;
     let map: Result<RouteMap, _> = match format {
         // As it is: what a newer release wrote must arrive unchanged.
-        Format::Binpb => return Ok(Source { route_map: bytes.into(), from: From::File(shown) }),
+        Format::Binpb => return Ok(Source { route_map: bytes.into(), from: From::File(shown, None) }),
         Format::Json => mapping.from_json(ROUTE_MAP, &bytes),
         Format::Txtpb => match str::from_utf8(&bytes) {
             Ok(text) => mapping.from_text(ROUTE_MAP, text),
@@ -101,12 +117,26 @@ pub(crate) fn read(paths: &[PathBuf], format: Option<Format>, mapping: &Mapping)
     };
     let map = map.map_err(|fault| match fault {
         // As compilers say it, so that editors can jump there.
-        MappingError::Json { place, fault, .. } | MappingError::Text { place, fault, .. } => {
-            Failure::invalid(format!("{shown}:{}:{}: {fault}", place.line, place.column))
-        }
+        MappingError::Json { place, fault, .. } | MappingError::Text { place, fault, .. } => Failure::Refused {
+            text: format!("{shown}:{}:{}: {fault}", place.line, place.column),
+            reasons: Vec::new(),
+            hint: looks_like(format, &bytes),
+        },
         other => Failure::invalid(format!("`{shown}` is {other}")),
     })?;
-    Ok(Source { route_map: map.encode_to_vec().into(), from: From::File(shown) })
+    let from = From::File(shown, String::from_utf8(bytes).ok());
+    Ok(Source { route_map: map.encode_to_vec().into(), from })
+}
+
+/// What to do if a text is not in the form that it was said to be in, but in the other one.
+fn looks_like(format: Format, bytes: &[u8]) -> Option<String> {
+    let begins_as_json = bytes.trim_ascii_start().first()? == &b'{';
+    let (name, form) = match (format, begins_as_json) {
+        (Format::Json, false) => ("txtpb", "protobuf's text form"),
+        (Format::Txtpb, true) => ("json", "JSON"),
+        _ => return None,
+    };
+    Some(format!("it looks like {form}; read it with --format {name}"))
 }
 
 fn read_standard_input() -> std::io::Result<Vec<u8>> {
@@ -117,7 +147,15 @@ fn read_standard_input() -> std::io::Result<Vec<u8>> {
 
 /// As asked for, or as the output's name says, or as text.
 pub(crate) fn output_format(format: Option<Format>, output: Option<&Path>) -> Result<Format, Failure> {
-    let format = format.or_else(|| output.and_then(Format::of)).unwrap_or(Format::Txtpb);
+    let by_name = output.and_then(Format::of);
+    // A name that says nothing is one thing, and one that says what can't be written another.
+    if let (None, None, Some(ending)) = (format, by_name, output.and_then(Path::extension)) {
+        return Err(Failure::usage(format!(
+            "a RouteMap is not written as `.{}`; end the name in .txtpb, .json or .binpb, or give --format",
+            ending.display()
+        )));
+    }
+    let format = format.or(by_name).unwrap_or(Format::Txtpb);
     if format == Format::Binpb && output.is_none() && Term::stdout().is_term() {
         return Err(Failure::usage("binpb is not for a terminal; give -o FILE, or --format txtpb or json".into()));
     }

@@ -1,12 +1,12 @@
 //! What can be said of maps without a control plane: why an event goes where it goes, and what a change changes.
 
 use crate::events;
-use crate::maps::Source;
+use crate::maps;
 use crate::print::{self, Failure};
 use prost::Message as _;
 use serde_json::{Value, json};
 use std::path::Path;
-use veltrix_proto::v1::RouteMap;
+use veltrix_proto::v1::{RouteMap, Source};
 use veltrix_route_table::{
     Actual, Analysis, Because, Cause, Change, Compiler, EventDiff, Explanation, Finding, FindingKind, How, InGroup,
     Outcome, RouteCost, RouteExplanation, RouteTable, SharePlace, Sharing, Subject, TenantFound, Truth, Unmatched,
@@ -25,17 +25,17 @@ pub(crate) struct Answer {
     pub(crate) value: Value,
 }
 
-fn table_of(source: &Source) -> Result<RouteTable, Failure> {
+fn table_of(source: &maps::Source) -> Result<RouteTable, Failure> {
     Compiler::new().compile(&source.route_map).map_err(|refused| Failure::refused(&refused, source))
 }
 
-fn map_of(source: &Source) -> Result<RouteMap, Failure> {
+fn map_of(source: &maps::Source) -> Result<RouteMap, Failure> {
     RouteMap::decode(source.route_map.clone())
         .map_err(|fault| Failure::invalid(format!("this is no RouteMap: {fault}")))
 }
 
 /// Why the event in a file goes where it goes; of one route only, if it is named.
-pub(crate) fn explain(source: &Source, event: &Path, route: Option<&str>) -> Result<Answer, Failure> {
+pub(crate) fn explain(source: &maps::Source, event: &Path, route: Option<&str>) -> Result<Answer, Failure> {
     let table = table_of(source)?;
     let event = events::read(event, &table)?;
     let mut explanation = table.explain_with(&event, &event.answers(&table));
@@ -199,7 +199,7 @@ fn of_actual(actual: &Actual) -> Value {
 }
 
 /// What changes from one map to the other, and for the events of a file.
-pub(crate) fn changes(old: &Source, new: &Source, events: Option<&Path>) -> Result<Answer, Failure> {
+pub(crate) fn changes(old: &maps::Source, new: &maps::Source, events: Option<&Path>) -> Result<Answer, Failure> {
     let tables = (table_of(old)?, table_of(new)?);
     let changes = diff(&map_of(old)?, &map_of(new)?);
     let mut text: String = changes.iter().map(|change| format!("{change}\n")).collect();
@@ -244,11 +244,10 @@ fn changes_of_events(old: &RouteTable, new: &RouteTable, path: &Path) -> Result<
         }
     }
     let certain = if depending > 0 { ", whatever lookups say" } else { "" };
-    text.push_str(&format!("{changed} of {count} events are delivered otherwise{certain}\n"));
+    let (are, depend) = if count == 1 { ("event is", "event depends") } else { ("events are", "events depend") };
+    text.push_str(&format!("{changed} of {count} {are} delivered otherwise{certain}\n"));
     if depending > 0 {
-        text.push_str(&format!(
-            "{depending} of {count} events depend on lookups; say in their `lookups` what these find\n"
-        ));
+        text.push_str(&format!("{depending} of {count} {depend} on lookups; say in `lookups` what these find\n"));
     }
     let of_events =
         |list: &[(usize, EventDiff)]| list.iter().map(|(line, diff)| of_event(*line, diff)).collect::<Vec<_>>();
@@ -262,30 +261,50 @@ fn changes_of_events(old: &RouteTable, new: &RouteTable, path: &Path) -> Result<
     Ok((text, value))
 }
 
-/// What is needless or wrong in a map, and which routes cost most.
-pub(crate) fn analysis(source: &Source) -> Result<Answer, Failure> {
-    let analysis = analyze(&map_of(source)?).map_err(|refused| Failure::refused(&refused, source))?;
+/// What is needless or wrong in a map, and which routes cost most. `more_sources` are topics that engines read without being told by the map.
+pub(crate) fn analysis(source: &maps::Source, more_sources: &[String]) -> Result<Answer, Failure> {
+    let mut map = map_of(source)?;
+    let declared = map.sources.len();
+    // Like those that are declared, so that they change nothing but what comes back.
+    let like = map.sources.first().cloned().unwrap_or_default();
+    for topic in more_sources {
+        if !map.sources.iter().any(|source| source.topic == *topic) {
+            map.sources.push(Source { topic: topic.clone(), ..like.clone() });
+        }
+    }
+    let analysis = analyze(&map).map_err(|refused| {
+        let of_option =
+            |path: &str| (declared..map.sources.len()).any(|place| path.starts_with(&format!("sources[{place}]")));
+        match refused.reasons.iter().find(|reason| of_option(&reason.path)) {
+            Some(reason) => Failure::usage(format!("--source: {}", reason.fault)),
+            None => Failure::refused(&refused, source),
+        }
+    })?;
     let mut text = String::new();
     for Finding { path, id, kind } in &analysis.findings {
         let what = if path.starts_with("destinations") { "destination" } else { "route" };
         text.push_str(&format!("{path}: {what} `{id}` {kind}\n"));
     }
-    if analysis.findings.is_empty() {
-        text.push_str("nothing is needless\n");
-    }
-    if !analysis.is_complete {
-        text.push_str("the map is too large to compare all routes; there may be more\n");
+    text.push_str(match (analysis.findings.is_empty(), analysis.is_complete) {
+        (true, true) => "nothing needless was found\n",
+        (true, false) => "nothing needless was found, but the map is too large to compare all routes\n",
+        (false, true) => "",
+        (false, false) => "the map is too large to compare all routes; there may be more\n",
+    });
+    if map.sources.is_empty() {
+        text.push_str("loops were not looked for: the map has no `sources`; say with --source what engines read\n");
     }
     let mut costs: Vec<&RouteCost> = analysis.costs.iter().collect();
     costs.sort_by_key(|cost| std::cmp::Reverse(cost.steps()));
     text.push_str(&print::costs(costs.get(..COSTS_TOLD).unwrap_or(&costs)));
     text.push_str(&print::sharing(analysis.sharing.get(..COSTS_TOLD).unwrap_or(&analysis.sharing)));
     let (raw, compiled) = analysis.raw_and_compiled();
-    text.push_str(&format!("{raw} routes, compiled as {compiled}\n"));
-    Ok(Answer { text, value: of_analysis(&analysis) })
+    let routes = if raw == 1 { "route" } else { "routes" };
+    text.push_str(&format!("{raw} {routes}, compiled as {compiled}\n"));
+    Ok(Answer { text, value: of_analysis(&analysis, &map) })
 }
 
-fn of_analysis(analysis: &Analysis) -> Value {
+fn of_analysis(analysis: &Analysis, map: &RouteMap) -> Value {
     let finding = |Finding { path, id, kind }: &Finding| {
         let (name, other) = match kind {
             FindingKind::Duplicate { of } => ("duplicate", Some(of)),
@@ -315,6 +334,8 @@ fn of_analysis(analysis: &Analysis) -> Value {
         "costs": analysis.costs.iter().map(cost).collect::<Vec<_>>(),
         "sharing": analysis.sharing.iter().map(sharing).collect::<Vec<_>>(),
         "complete": analysis.is_complete,
+        // Loops are looked for where these are known.
+        "sources": map.sources.iter().map(|source| &source.topic).collect::<Vec<_>>(),
     })
 }
 

@@ -37,9 +37,15 @@ pub(crate) struct Reason {
     /// Which file says the field, where that is known.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) file: String,
+    /// Where in it, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<usize>,
     /// The field, such as `routes[0].to[0]`; empty if none is to blame.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) path: String,
+    /// The id of the route that it is of; the message says it, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) route: Option<String>,
     pub(crate) message: String,
 }
 
@@ -48,8 +54,14 @@ impl std::fmt::Display for Reason {
         if !self.engine.is_empty() {
             write!(f, "engine `{}`: ", self.engine)?;
         }
-        for place in [&self.file, &self.path].into_iter().filter(|place| !place.is_empty()) {
-            write!(f, "{place}: ")?;
+        // As compilers say it, so that editors can jump there.
+        match (self.file.as_str(), self.line) {
+            ("", _) => {}
+            (file, None) => write!(f, "{file}: ")?,
+            (file, Some(line)) => write!(f, "{file}:{line}: ")?,
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
         }
         f.write_str(&self.message)
     }
@@ -67,12 +79,12 @@ impl Failure {
     pub(crate) fn refused(refused: &Refused, source: &Source) -> Failure {
         let count = refused.reasons.len() + refused.omitted;
         let reason = |reason: &veltrix_route_table::Reason| Reason {
-            file: source.file_of(&reason.path).to_owned(),
             path: reason.path.clone(),
-            message: reason.fault.to_string(),
+            message: reason.message(),
             ..Reason::default()
         };
         let mut reasons: Vec<_> = refused.reasons.iter().map(reason).collect();
+        source.locate(&mut reasons);
         if refused.omitted > 0 {
             reasons.push(Reason { message: format!("and {} more", refused.omitted), ..Reason::default() });
         }
@@ -178,8 +190,8 @@ pub(crate) fn versions(versions: &[v1::RouteMapVersion]) -> String {
             State::Proposed => Style::new().yellow().apply_to("proposed"),
             State::Unspecified => Style::new().apply_to("unknown"),
         };
-        let about = [version.note.as_str(), version.reason.as_str()];
-        let about: Vec<_> = about.into_iter().filter(|text| !text.is_empty()).map(one_line).collect();
+        let about = [cut(&version.note), version.reason.clone()];
+        let about: Vec<_> = about.iter().filter(|text| !text.is_empty()).map(|text| one_line(text)).collect();
         vec![
             version.version.to_string(),
             state.to_string(),
@@ -336,6 +348,15 @@ fn one_line(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
+/// A note may have a page; the table shows how it begins, --json all of it.
+fn cut(note: &str) -> String {
+    const SHOWN: usize = 100;
+    match note.char_indices().nth(SHOWN) {
+        Some((end, _)) => note.get(..end).unwrap_or(note).trim_end().to_owned() + "…",
+        None => note.to_owned(),
+    }
+}
+
 fn short(sha256: &[u8]) -> String {
     MapDigest::from_wire(sha256).map_or("?".into(), |digest| digest.to_string().chars().take(12).collect())
 }
@@ -353,4 +374,18 @@ fn ago(at: prost_types::Timestamp) -> String {
 fn millis(took: prost_types::Duration) -> String {
     let took = Duration::try_from(took).unwrap_or_default();
     format!("{:.1} ms", took.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_note_is_cut_in_the_table_and_a_short_one_is_not() {
+        let shown = |note: String| versions(&[v1::RouteMapVersion { note, ..Default::default() }]);
+        let long = shown("ä".repeat(1_000));
+        assert!(long.ends_with(&format!(" {}…\n", "ä".repeat(100))), "{long}");
+        let short = shown("ä".repeat(100));
+        assert!(short.ends_with(&format!(" {}\n", "ä".repeat(100))), "{short}");
+    }
 }

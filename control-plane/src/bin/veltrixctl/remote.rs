@@ -98,7 +98,6 @@ impl Remote {
     /// `source` is what was refused, if that was a map: the reasons name its files.
     fn refusal(&self, status: &Status, source: Option<&Source>) -> Failure {
         let details = status.get_error_details();
-        let file = |path: &str| source.map_or("", |source| source.file_of(path)).to_owned();
         let mut reasons = Vec::new();
         let mut engines = BTreeSet::new();
         for violation in details.bad_request().into_iter().flat_map(|details| &details.field_violations) {
@@ -107,7 +106,7 @@ impl Remote {
                 None => &violation.field,
             };
             let message = violation.description.clone();
-            reasons.push(Reason { file: file(path), path: path.into(), message, ..Reason::default() });
+            reasons.push(Reason { path: path.into(), message, ..Reason::default() });
         }
         for violation in details.precondition_failure().into_iter().flat_map(|details| &details.violations) {
             if !violation.r#type.starts_with("ENGINE_") {
@@ -119,10 +118,11 @@ impl Remote {
                 Some((path, message)) if !path.contains(' ') => (path, message),
                 _ => ("", violation.description.as_str()),
             };
-            let (path, message) = (path.to_owned(), message.to_owned());
-            // Without a path it is not the map that is to blame.
-            let file = if path.is_empty() { String::new() } else { file(&path) };
-            reasons.push(Reason { engine: violation.subject.clone(), file, path, message });
+            let (engine, path, message) = (violation.subject.clone(), path.to_owned(), message.to_owned());
+            reasons.push(Reason { engine, path, message, ..Reason::default() });
+        }
+        if let Some(source) = source {
+            source.locate(&mut reasons);
         }
         engines.remove("");
         // What the reasons say is not said twice.

@@ -76,9 +76,7 @@ pub enum FindingKind {
     #[error("is named by no route and not by `unmatched`, nor as `otherwise` of one that is; remove it")]
     UnusedDestination,
     /// What goes there is read again.
-    #[error(
-        "writes to topic `{topic}`, which is a source of the map: its events come back; send them to another topic"
-    )]
+    #[error("writes to topic `{topic}`, which is a source: its events come back; send them to another topic")]
     Loop {
         /// The topic.
         topic: String,
