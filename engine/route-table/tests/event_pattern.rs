@@ -89,7 +89,9 @@ fn operators_test_values_of_their_type() {
         &[r#"{"a": "abc"}"#, r#"{"a": "ab"}"#],
         &[r#"{"a": "Abc"}"#, r#"{"a": ["a"]}"#],
     );
-    check(r#"{"a": [{"prefix": ""}]}"#, &[r#"{"a": ""}"#], &[r#"{"a": 5}"#, "{}"]);
+    for any_text in [r#"{"prefix": ""}"#, r#"{"suffix": ""}"#, r#"{"suffix": {"equals-ignore-case": ""}}"#] {
+        check(&format!(r#"{{"a": [{any_text}]}}"#), &[r#"{"a": ""}"#, r#"{"a": "x"}"#], &[r#"{"a": 5}"#, "{}"]);
+    }
     check(r#"{"a": [{"suffix": ".png"}]}"#, &[r#"{"a": "x.png"}"#], &[r#"{"a": "x.PNG"}"#, r#"{"a": null}"#]);
     check(r#"{"a": [{"prefix": {"equals-ignore-case": "AB"}}]}"#, &[r#"{"a": "aBc"}"#], &[r#"{"a": "bab"}"#]);
     check(r#"{"a": [{"suffix": {"equals-ignore-case": "Ü"}}]}"#, &[r#"{"a": "Menü"}"#], &[r#"{"a": "Menu"}"#]);

@@ -48,6 +48,13 @@ fn a_fault_of_a_route_names_it() {
 #[test]
 fn a_map_that_is_right_is_taken() {
     assert_eq!(reasons(&with("")), Vec::<String>::new());
+    // As AWS takes it: any text.
+    for affix in [r#"{\"prefix\": \"\"}"#, r#"{\"suffix\": \"\"}"#, r#"{\"prefix\": {\"equals-ignore-case\": \"\"}}"#] {
+        let pattern = format!(
+            r#"routes {{ id: "x" types {{ any: true }} to: "d" when {{ event_pattern: "{{\"a\": [{affix}]}}" }} }}"#
+        );
+        assert_eq!(reasons(&with(&pattern)), Vec::<String>::new(), "{affix}");
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use super::wildcard::{BadShape, Shape, is_too_complex};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use veltrix_proto::v1::{Cidrs, Literal, Literals, Null, Range, literal, predicate::Test, range};
+use veltrix_proto::v1::{
+    Cidrs, Literal, Literals, Null, Range, ValueType, ValueTypes, literal, predicate::Test, range,
+};
 
 /// What a list wants of one path: a value that passes one of the checks, or one that is there, or that there is none.
 #[derive(Clone, Debug, Default)]
@@ -244,7 +246,11 @@ fn affix(name: &str, node: &Node<'_>) -> Result<Operation, Fault> {
         }
         _ => (text(node, &format!("{name} match pattern must be a string"))?, false),
     };
-    Ok(Operation { test: affix_test(name, letters), ignore_case })
+    Ok(match letters {
+        // Every text begins and ends with it.
+        "" => Operation::new(Test::Types(ValueTypes { types: vec![ValueType::Text.into()] })),
+        letters => Operation { test: affix_test(name, letters), ignore_case },
+    })
 }
 
 fn affix_test(name: &str, letters: &str) -> Test {

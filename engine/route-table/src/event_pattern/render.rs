@@ -154,6 +154,7 @@ fn items_of(predicate: &Predicate) -> Option<Vec<String>> {
             })
             .collect(),
         predicate::Test::Types(_) if is_any_value(predicate) => vec![r#"{"exists": true}"#.to_owned()],
+        predicate::Test::Types(types) if types.types == [i32::from(ValueType::Text)] => vec![affix("prefix", "")],
         _ => return None,
     })
 }
