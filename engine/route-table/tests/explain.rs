@@ -143,6 +143,10 @@ fn compare(table: &RouteTable, map: &RouteMap, event: &OwnedEvent) {
             check(cause, &record, &[]);
             assert!(cause.tests().len() <= 64, "an explanation is bounded");
         }
+        if let Some(truth) = said {
+            let told = table.tell_undecided(event, route.route, None);
+            assert_eq!(told.is_some(), truth == support::Truth::Absent, "{told:?}");
+        }
         if let Some(when) = &written.when {
             let kept = table.condition(route.route).unwrap();
             assert_eq!(
@@ -364,6 +368,8 @@ fn lists_that_are_told_of_a_pattern_are_read_as_the_same_condition() {
         r#"[{"cidr": "10.0.0.0/8"}, {"cidr": "2001:db8::/32"}, "2001:db8::1"]"#,
         r#"[{"exactly": "::1"}]"#,
         r#"[{"exists": true}]"#,
+        r#"[{"prefix": ""}, 1]"#,
+        r#"[{"suffix": ""}]"#,
     ] {
         // Missing, so that none of them matches, but for what wants that or nothing.
         let text = format!(r#"{{"a": {{"b": {list}}}}}"#);
@@ -441,4 +447,34 @@ fn a_share_is_answered_with_the_value_its_place_and_the_bounds() {
     ] {
         assert_eq!(cel(when, payload), expected, "{when}");
     }
+}
+
+#[test]
+fn what_an_undecided_route_lacks_is_told_in_one_line() {
+    for (when, payload, expected) in [
+        ("payload.points > 10", "{}", Some("payload.points is missing")),
+        (
+            "payload.points > 10",
+            r#"{"points": "many"}"#,
+            Some("payload.points is 'many' (a text, which this is not about)"),
+        ),
+        ("payload.points > 10", r#"{"points": 7}"#, None),
+        ("payload.points > 10", r#"{"points": 11}"#, None),
+        ("payload.a == 1 && !(payload.b == 2 || payload.c == 3)", r#"{"a": 1, "b": 3}"#, Some("payload.c is missing")),
+        ("headers['x'] == 'y'", "{}", Some("headers.x is missing")),
+        ("key == 'y' && payload.a == 1", r#"{"a": 1}"#, Some("key is missing")),
+        (
+            "payload.a.exists(x, x.b == 1)",
+            r#"{"a": [{"b": 2}, {}]}"#,
+            Some("it can't be said of an element of payload.a"),
+        ),
+        ("payload.a.exists(x, x.b == 1)", "{}", Some("payload.a is missing")),
+    ] {
+        let table = compile(&map_of(condition::Kind::Cel(when.to_owned()))).unwrap();
+        let route = table.explain(&of_clue(payload)).routes[0].route;
+        assert_eq!(table.tell_undecided(&of_clue(payload), route, None).as_deref(), expected, "{when} of {payload}");
+    }
+    // A route that wants all has no condition, and of another table's nothing is said.
+    let table = compile(&map_of(condition::Kind::Cel("payload.a == 1".to_owned()))).unwrap();
+    assert_eq!(table.tell_undecided(&of_clue("{}"), table.explain(&of_clue("{}")).routes[1].route, None), None);
 }

@@ -288,8 +288,7 @@ impl Dispatch {
             return Ok(false);
         }
         self.metrics.consumed.inc();
-        let failures = if waits { self.looker.failures() } else { "" };
-        let letter = self.letter_of(snapshot, event, failures);
+        let letter = self.letter_of(snapshot, event, waits);
         let deliveries = self.deliveries.list().len() as u32;
         let under_way = deliveries + u32::from(letter.is_some());
         let bytes = event.bytes().saturating_mul(under_way);
@@ -313,16 +312,19 @@ impl Dispatch {
     }
 
     /// The dead letter that an event asks for as a whole, and counts what became of it.
-    /// `failures` says which lookups of it have failed.
-    fn letter_of(&self, snapshot: &Snapshot, event: &KafkaEvent<'_>, failures: &str) -> Option<DeadLetter> {
+    /// `has_waited`: it was routed with what was looked up for it.
+    fn letter_of(&self, snapshot: &Snapshot, event: &KafkaEvent<'_>, has_waited: bool) -> Option<DeadLetter> {
         let unplaced = self.why_unplaced(snapshot, event);
         let undecided = |route: RouteIndex| {
-            let text = match failures {
-                "" => "the route's condition depends on an attribute that the event does not have".to_owned(),
-                failures => format!("the route's condition can't be decided: {failures}"),
-            };
+            let answers = has_waited.then(|| self.looker.answers());
+            let failures = if has_waited { self.looker.failures() } else { "" };
+            let lacks = || snapshot.table.tell_undecided(event, route, answers);
+            let why = if failures.is_empty() { lacks() } else { Some(failures.to_owned()) };
+            let id = snapshot.table.route_id(route);
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            let text = format!("the condition of route `{id}` can't be decided{why}");
             let text = unplaced.iter().fold(text, |text, (unplaced, _)| format!("{text}; {unplaced}"));
-            self.letter(event, Cause::Undecided, text, Some(snapshot.table.route_id(route)))
+            self.letter(event, Cause::Undecided, text, Some(id))
         };
         let letter_of_unplaced = || {
             let (text, route) = unplaced.as_ref()?;

@@ -214,6 +214,11 @@ impl Looker {
         &self.failures
     }
 
+    /// What was looked up for the event that was answered last.
+    pub(super) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
     /// Hands over what was counted.
     pub(super) fn flush_metrics(&self) {
         self.rows.iter().flat_map(|row| &row.counters).for_each(LocalIntCounter::flush);

@@ -2,10 +2,13 @@
 
 use crate::fleet::{Broker, Fleet, PATIENCE, embedded};
 use crate::records::{Arrived, Sender, read, read_all};
+use prost::Message as _;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use std::collections::BTreeSet;
-use veltrix_proto::v1::{Destination, EventTypes, KafkaTopic, Route, RouteMap, Tenant, destination};
+use veltrix_proto::v1::{
+    Condition, Destination, EventTypes, KafkaTopic, OnAbsent, Route, RouteMap, Tenant, condition, destination,
+};
 
 const CLUE: (&str, &[u8]) = ("ce_type", b"hunt.clue.found");
 
@@ -59,6 +62,36 @@ async fn what_can_not_be_delivered_becomes_a_dead_letter_and_the_next_event_is_d
             );
         }
     }
+    assert_eq!(engine.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_of_an_undecided_route_names_the_route_and_what_the_event_lacks() {
+    let mut fleet = Fleet::start(embedded("undecided", 1), "undecided", 1).await;
+    fleet.map.routes.push(Route {
+        id: "rich".to_owned(),
+        types: Some(EventTypes { exact: vec!["hunt.clue.found".to_owned()], ..EventTypes::default() }),
+        to: vec![fleet.map.destinations[0].id.clone()],
+        when: Some(Condition { kind: Some(condition::Kind::Cel("payload.points > 10".to_owned())) }),
+        on_absent: OnAbsent::DeadLetter.into(),
+        ..Route::default()
+    });
+    fleet.push(fleet.map.encode_to_vec()).await.unwrap();
+    let engine = fleet.start_engine(0);
+    fleet.wait_for_engines(1).await;
+    let (bootstrap, source) = (fleet.bootstrap(), fleet.source());
+    let letters = format!("{}-dead-letters", fleet.prefix);
+    let reading = tokio::task::spawn_blocking(move || {
+        let sender = Sender::new(&bootstrap);
+        for payload in [&b"{}"[..], b"{\"points\": 11}", b"{\"points\": \"many\"}"] {
+            sender.send(&source, b"key", payload, &[CLUE]);
+        }
+        read(&bootstrap, &letters, 2)
+    });
+    let reasons: Vec<_> =
+        reading.await.unwrap().iter().map(|letter| letter.headers["veltrix-dead-letter-reason"].clone()).collect();
+    let undecided = |why: &str| format!("the condition of route `rich` can't be decided: payload.points is {why}");
+    assert_eq!(reasons, ["missing", "'many' (a text, which this is not about)"].map(undecided));
     assert_eq!(engine.terminate(), Some(0));
 }
 

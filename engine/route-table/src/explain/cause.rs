@@ -43,6 +43,55 @@ impl<'a> Causes<'a> {
         evaluation.within_payload(root, readers, buffers, cause).flatten()
     }
 
+    /// What makes the condition whose root is the node `root` absent, if it is: the first test that is, or the array of which it can't be said
+    /// of an element. Nothing of the condition is put into words but the place, since a list of thousands of values would be long ones.
+    pub(super) fn of_absent(self, root: u32, work: &mut Work<'_>) -> Option<String> {
+        let Work { readers, buffers, .. } = work;
+        let of = |at, scope: Option<&Scope<'_>>, inner: &mut [Reading], buffers: &mut Buffers| {
+            let is_absent = self.evaluation.node(at, scope, inner, buffers) == Truth::Absent;
+            is_absent.then(|| self.absent(at, scope, inner, buffers)).flatten()
+        };
+        self.evaluation.within_payload(root, readers, buffers, of).flatten()
+    }
+
+    fn absent(
+        &self,
+        at: u32,
+        scope: Option<&Scope<'_>>,
+        inner: &mut [Reading],
+        buffers: &mut Buffers,
+    ) -> Option<String> {
+        let conditions = &self.table.conditions;
+        let node = conditions.node(at)?;
+        match node.kind {
+            NodeKind::Not | NodeKind::Payload(_) => self.absent(at + 1, scope, inner, buffers),
+            NodeKind::All | NodeKind::Any => {
+                let is_absent = |child: &u32| self.evaluation.node(*child, scope, inner, buffers) == Truth::Absent;
+                let child = self.table.children(at, node.end).find(is_absent)?;
+                self.absent(child, scope, inner, buffers)
+            }
+            NodeKind::Predicate(index) => {
+                let attribute = conditions.predicates.get(index as usize)?.attribute;
+                self.because(at, self.place(attribute), scope, buffers).line()
+            }
+            NodeKind::AnyElement(index) => {
+                let any = conditions.any_elements.get(index as usize)?;
+                let (place, mut has_elements) = (self.place(attribute_of(any.over)), false);
+                self.evaluation.elements(any, scope?, &mut |_, _| has_elements = true);
+                match has_elements {
+                    true => Some(format!("it can't be said of an element of {place}")),
+                    false => Because::Value { place, actual: self.actual(at, scope) }.line(),
+                }
+            }
+        }
+    }
+
+    /// What of an event an attribute is, in words.
+    fn place(&self, attribute: Attribute) -> String {
+        let attribute = Some(self.table.attribute(attribute));
+        cel::place_of(&v1::Predicate { attribute, ..v1::Predicate::default() }, 0)
+    }
+
     /// What decides the node at `at`.
     fn cause(
         &mut self,
@@ -243,8 +292,7 @@ impl<'a> Causes<'a> {
             }
             (outside, _) => Actual::of_datum(self.quotes(), Sought::default(), self.evaluation.outside(outside)),
         };
-        let attribute = Some(self.table.attribute(attribute));
-        (cel::place_of(&v1::Predicate { attribute, ..v1::Predicate::default() }, 0), actual)
+        (self.place(attribute), actual)
     }
 
     /// What the event has at the place of a part that is told as a whole: all that it tests is about one place.

@@ -10,6 +10,7 @@
 mod cause;
 mod exclusive;
 mod show;
+mod undecided;
 mod unplaced;
 
 pub use exclusive::InGroup;

@@ -245,6 +245,24 @@ impl Display for Cause {
     }
 }
 
+impl Because {
+    /// In one line; `None` for what has parts.
+    pub(super) fn line(&self) -> Option<String> {
+        Some(match self {
+            Because::Value { place, actual } => format!("{place} {actual}"),
+            Because::Lookup { lookup, key: Some(key), .. } => {
+                format!("has to be looked up, in {lookup} under {key}")
+            }
+            Because::Lookup { lookup, key: None, .. } => format!("lookup {lookup} has failed"),
+            Because::NoKey { lookup, key, actual, .. } => {
+                let unfit = if actual.values.is_empty() { "" } else { ", which can't be one" };
+                format!("nothing is looked up in {lookup}, as its key {key} {actual}{unfit}")
+            }
+            Because::Parts { .. } | Because::Opposite(_) | Because::Elements { .. } => return None,
+        })
+    }
+}
+
 impl Cause {
     fn lines(&self, f: &mut Formatter<'_>, depth: usize) -> Result {
         f.write_str(&self.words)?;
@@ -254,14 +272,8 @@ impl Cause {
             more => begin(f).and_then(|()| write!(f, "and {more} more")),
         };
         match &self.because {
-            Because::Value { place, actual } => write!(f, ": {place} {actual}"),
-            Because::Lookup { lookup, key: Some(key), .. } => {
-                write!(f, ": has to be looked up, in {lookup} under {key}")
-            }
-            Because::Lookup { lookup, key: None, .. } => write!(f, ": lookup {lookup} has failed"),
-            Because::NoKey { lookup, key, actual, .. } => {
-                write!(f, ": nothing is looked up in {lookup}, as its key {key} {actual}")?;
-                if actual.values.is_empty() { Ok(()) } else { f.write_str(", which can't be one") }
+            because @ (Because::Value { .. } | Because::Lookup { .. } | Because::NoKey { .. }) => {
+                write!(f, ": {}", because.line().unwrap_or_default())
             }
             Because::Parts { parts, more } => {
                 f.write_str(if parts.len() + more > 1 { ": each of" } else { ":" })?;
