@@ -2,6 +2,7 @@
 
 use crate::headers;
 use crate::kafka::native::{Headers, Outgoing, Record};
+use crate::seldom::Seldom;
 use rdkafka::error::RDKafkaErrorCode;
 use std::time::{Duration, Instant};
 
@@ -62,26 +63,16 @@ impl Cause {
 
 /// Says when a dead letter is worth a log line: each cause once a second at most, so that a flood of letters does not wait for the log.
 #[derive(Debug, Default)]
-pub(crate) struct LetterLog([Shown; Cause::ALL.len()]);
-
-#[derive(Debug, Default)]
-struct Shown {
-    at: Option<Instant>,
-    not_shown: u64,
-}
+pub(crate) struct LetterLog([Seldom; Cause::ALL.len()]);
 
 impl LetterLog {
     const EVERY: Duration = Duration::from_secs(1);
 
     /// Takes note of a letter. If it is to be logged: how many of its cause were not since the last that was.
     pub(crate) fn note(&mut self, cause: Cause, now: Instant) -> Option<u64> {
-        let shown = &mut self.0[cause as usize];
-        if shown.at.is_some_and(|at| now.duration_since(at) < LetterLog::EVERY) {
-            shown.not_shown += 1;
-            return None;
-        }
-        shown.at = Some(now);
-        Some(std::mem::take(&mut shown.not_shown))
+        let letters = &mut self.0[cause as usize];
+        letters.note();
+        letters.tell(LetterLog::EVERY, now).map(|count| count - 1)
     }
 }
 

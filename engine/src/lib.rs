@@ -34,6 +34,7 @@ mod offsets;
 #[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod route_updates;
 mod router;
+mod seldom;
 #[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 pub mod snapshot;
 mod status;

@@ -13,7 +13,7 @@ pub mod topics;
 use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use std::collections::{BTreeMap, BTreeSet};
@@ -301,6 +301,10 @@ impl rdkafka::ClientContext for ClientContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // Who asks to be told where a partition ends is told when it is polled, and it is no error.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return tracing::debug!(target: "librdkafka", "{reason}");
+        }
         tracing::warn!(target: "librdkafka", %error, "{reason}");
     }
 }
@@ -423,5 +427,19 @@ mod tests {
             KafkaSettings::new("localhost:9092", Some(file.path()), &["client.id=from-flag".to_owned()]).unwrap();
         assert_eq!(settings.producer().get("linger.ms"), Some("9"));
         assert_eq!(settings.producer().get("client.id"), Some("from-flag"));
+    }
+
+    #[test]
+    fn the_end_of_a_partition_is_no_warning() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let writer = std::sync::Arc::new(log.reopen().unwrap());
+        let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(writer).finish();
+        tracing::subscriber::with_default(warnings, || {
+            for code in [RDKafkaErrorCode::PartitionEOF, RDKafkaErrorCode::AllBrokersDown] {
+                rdkafka::ClientContext::error(&ClientContext, KafkaError::Global(code), &format!("{code:?}"));
+            }
+        });
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        assert!(log.contains("AllBrokersDown") && !log.contains("PartitionEOF"), "{log}");
     }
 }

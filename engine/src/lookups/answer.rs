@@ -1,12 +1,11 @@
 //! What can be an answer, wherever it comes from: JSON, up to a length. Only what can is handed to route tables, so that an event whose
 //! answer can't be read is told why.
 
-use std::time::{Duration, Instant};
+use super::SAY_EVERY;
+use crate::seldom::Seldom;
+use std::time::Instant;
 use veltrix_route_table::json::{self, Malformed};
 use veltrix_route_table::limits::LOOKUP_ANSWER_BYTES;
-
-/// Between two log lines that say that a table has answers that can't be read.
-const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Why bytes are no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,27 +26,24 @@ pub(super) fn check(answer: &[u8]) -> Result<(), Unfit> {
 /// The answers of a table that can't be read: how many, and which came first.
 #[derive(Debug, Default)]
 pub(super) struct Unreadable {
-    count: u64,
+    /// Of those since they were told last; empty if there are none.
     first: String,
-    said: Option<Instant>,
+    log: Seldom,
 }
 
 impl Unreadable {
     /// `place` says where it is.
     pub(super) fn note(&mut self, place: impl FnOnce() -> String, why: Unfit) {
-        if self.count == 0 {
+        if self.first.is_empty() {
             self.first = format!("{}: {why}", place());
         }
-        self.count += 1;
+        self.log.note();
     }
 
     /// How many there are since they were told last, and the first of them; `None`: there are none, or the last time is not long ago.
     fn told(&mut self) -> Option<(u64, String)> {
-        if self.count == 0 || self.said.is_some_and(|said| said.elapsed() < SAY_EVERY) {
-            return None;
-        }
-        self.said = Some(Instant::now());
-        Some((std::mem::take(&mut self.count), std::mem::take(&mut self.first)))
+        let count = self.log.tell(SAY_EVERY, Instant::now())?;
+        Some((count, std::mem::take(&mut self.first)))
     }
 
     /// Tells the log of those since the last time, in one line.
@@ -94,6 +90,7 @@ mod tests {
         assert!(first.starts_with("line 7: the answer has 2000000 bytes"), "{first}");
         assert_eq!(unreadable.told(), None);
         unreadable.note(|| "line 9".to_owned(), Unfit::TooLong { found: 2_000_000 });
-        assert_eq!((unreadable.told(), unreadable.count), (None, 1), "it waits, and the log is not filled");
+        assert_eq!(unreadable.told(), None, "it waits, and the log is not filled");
+        assert!(unreadable.first.starts_with("line 9"), "{}", unreadable.first);
     }
 }

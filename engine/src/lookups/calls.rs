@@ -4,13 +4,14 @@
 //! a service that gives none ([`circuit`](super::circuit)), is the same for all and stands here. Calls are made by a thread of their own
 //! ([`network`](super::network)). Whoever waits for one is told by a [`Bell`].
 
-use super::answer;
 use super::circuit::{Circuit, Opening, PROBE_EVERY};
 use super::grpc::Grpc;
 use super::http::Http;
 use super::network::Network;
 use super::remembered::Remembered;
+use super::{SAY_EVERY, answer};
 use crate::metrics::Metrics;
+use crate::seldom::Seldom;
 use parking_lot::{Condvar, Mutex};
 use prometheus::Histogram;
 use std::collections::HashMap;
@@ -22,8 +23,6 @@ use veltrix_route_table::limits::LOOKUP_CALLS;
 
 /// How much later than its time a call may be found to have failed by those who wait for it: nobody waits for a thread that is gone.
 const LATE: Duration = Duration::from_secs(1);
-/// Between two log lines that say that calls of a lookup fail.
-const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// What came of a call.
 #[derive(Clone, Debug)]
@@ -184,19 +183,12 @@ pub(crate) struct Caller {
     /// One for each key.
     permits: Semaphore,
     circuit: Circuit,
-    failures: Mutex<Failures>,
+    failures: Mutex<Seldom>,
     network: Arc<Network>,
     seconds: Histogram,
 }
 
 type Asked = Vec<(Box<[u8]>, Arc<Call>)>;
-
-/// What the log was told of failures.
-#[derive(Debug, Default)]
-struct Failures {
-    said: Option<Instant>,
-    not_shown: u64,
-}
 
 impl Caller {
     pub(super) fn new(
@@ -326,14 +318,12 @@ impl Caller {
     /// Says that calls fail, not for each of them.
     fn say_failed(&self, why: &str) {
         let mut failures = self.failures.lock();
-        if failures.said.is_some_and(|said| said.elapsed() < SAY_EVERY) {
-            failures.not_shown += 1;
-            return;
-        }
-        let Failures { not_shown, .. } =
-            std::mem::replace(&mut *failures, Failures { said: Some(Instant::now()), not_shown: 0 });
+        failures.note();
+        let told = failures.tell(SAY_EVERY, Instant::now());
         drop(failures);
-        tracing::warn!(lookup = self.id, not_shown, "a call has failed: {why}");
+        if let Some(count) = told {
+            tracing::warn!(lookup = self.id, not_shown = count - 1, "a call has failed: {why}");
+        }
     }
 }
 

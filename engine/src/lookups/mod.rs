@@ -35,6 +35,9 @@ use table::{Edition, Table};
 use topic::TopicTable;
 use veltrix_route_table::{Lookup, LookupCache, LookupSource, RouteTable};
 
+/// Between two log lines about the same of one lookup: calls that fail, answers that can't be read.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
 /// The sources of a table's lookups, in the order of the table's. A clone is the same ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sources(Arc<[Arc<Source>]>);
