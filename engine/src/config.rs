@@ -5,8 +5,9 @@ use crate::router::StartAt;
 use clap::Args;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 use tonic::transport::Endpoint;
 use veltrix_control_plane::address::{self, AddressError};
@@ -55,19 +56,19 @@ pub struct RunArgs {
     pub listen: SocketAddr,
 
     /// Router threads [default: half of the processors; librdkafka's threads use the others]
-    #[arg(long, env = "VELTRIX_ROUTERS", value_name = "N")]
+    #[arg(long, env = "VELTRIX_ROUTERS", value_name = "N", value_parser = at_least_1::<NonZeroUsize>)]
     pub routers: Option<NonZeroUsize>,
 
     /// Events that are taken at once
-    #[arg(long, env = "VELTRIX_BATCH_EVENTS", value_name = "N", default_value = "512")]
+    #[arg(long, env = "VELTRIX_BATCH_EVENTS", value_name = "N", default_value = "512", value_parser = at_least_1::<NonZeroUsize>)]
     pub batch_events: NonZeroUsize,
 
     /// Events that each router has under way at most before it stops reading
-    #[arg(long, env = "VELTRIX_IN_FLIGHT_EVENTS", value_name = "N", default_value = "50000")]
+    #[arg(long, env = "VELTRIX_IN_FLIGHT_EVENTS", value_name = "N", default_value = "50000", value_parser = at_least_1::<NonZeroUsize>)]
     pub in_flight_events: NonZeroUsize,
 
     /// Memory that the deliveries of such events may take
-    #[arg(long, env = "VELTRIX_IN_FLIGHT_MIB", value_name = "MIB", default_value = "128")]
+    #[arg(long, env = "VELTRIX_IN_FLIGHT_MIB", value_name = "MIB", default_value = "128", value_parser = at_least_1::<NonZeroUsize>)]
     pub in_flight_mib: NonZeroUsize,
 
     /// How long a stop may take to finish what is under way
@@ -236,6 +237,14 @@ fn is_topic(name: &str) -> bool {
     (1..=249).contains(&name.len()) && name != "." && name != ".." && name.bytes().all(legal)
 }
 
+/// The parser of numbers that can't be 0.
+pub(crate) fn at_least_1<N: FromStr<Err = ParseIntError>>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|fault: ParseIntError| match fault.kind() {
+        IntErrorKind::Zero => "must be at least 1".to_owned(),
+        _ => fault.to_string(),
+    })
+}
+
 fn default_routers() -> NonZeroUsize {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     NonZeroUsize::new(processors / 2).unwrap_or(NonZeroUsize::MIN)
@@ -287,6 +296,16 @@ mod tests {
             config(&["--source", "a,b", "--in-flight-mib", "1048576", "--in-flight-events", "100000000"]).unwrap();
         assert_eq!(config.in_flight_bytes_max, 1 << 40);
         assert_eq!(config.sources, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_number_that_can_not_be_0_says_so() {
+        for flag in ["--routers", "--batch-events", "--in-flight-events", "--in-flight-mib"] {
+            let refused = Cli::try_parse_from(["veltrix", "--brokers", "b", "--source", "a", flag, "0"]).err().unwrap();
+            assert!(refused.to_string().contains(": must be at least 1"), "{refused}");
+        }
+        assert_eq!(at_least_1::<NonZeroUsize>("7"), Ok(NonZeroUsize::MIN.saturating_add(6)));
+        assert!(at_least_1::<NonZeroUsize>("x").unwrap_err().contains("invalid digit"));
     }
 
     #[test]

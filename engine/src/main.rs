@@ -19,6 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Routes events from Kafka by a RouteMap that can be changed while it runs
 #[derive(Parser)]
 #[command(
+    name = "veltrix",
     version,
     after_help = "Exit status: 0 stopped with nothing left to do, 1 failed (also: the --listen address is taken) or stopped with events left that are repeated, 2 wrong usage, 130 stopped at once by a second signal."
 )]

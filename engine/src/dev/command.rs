@@ -11,10 +11,10 @@ use super::tables::FleetTables;
 use super::updates::{UpdateCounts, Versions, push_updates};
 use super::view::{View, ViewState};
 use crate::audit::{Audit, AuditError, AuditReport, LatencyMillis, Reader, ReaderError, ReaderSettings};
-use crate::config::Config;
+use crate::config::{Config, at_least_1};
 use crate::kafka::{KafkaSettings, PropertyError};
 use crate::router::StartAt;
-use crate::{EMBEDDED_ROUTES, Engine, EngineError, Status};
+use crate::{EMBEDDED_ROUTES, Engine, EngineError, Numbers, Status};
 use bytes::Bytes;
 use clap::Args;
 use prost::Message as _;
@@ -41,7 +41,7 @@ pub struct DevArgs {
     pub rate: u64,
 
     /// Ends after so many seconds of storm [default: when it is told to]
-    #[arg(long, env = "VELTRIX_DEV_SECONDS", value_name = "N")]
+    #[arg(long, env = "VELTRIX_DEV_SECONDS", value_name = "N", value_parser = at_least_1::<NonZeroU32>)]
     pub seconds: Option<NonZeroU32>,
 
     /// Prints one JSON object at the end, and nothing else on standard output
@@ -49,7 +49,7 @@ pub struct DevArgs {
     pub json: bool,
 
     /// Pushes so many changed RouteMaps per second
-    #[arg(long, env = "VELTRIX_DEV_UPDATES_PER_SECOND", value_name = "N")]
+    #[arg(long, env = "VELTRIX_DEV_UPDATES_PER_SECOND", value_name = "N", value_parser = at_least_1::<NonZeroU32>)]
     pub updates_per_second: Option<NonZeroU32>,
 
     /// Address of the control plane; port 0: any free one
@@ -104,6 +104,8 @@ pub struct DevReport {
     pub produced: u64,
     /// Events that the engine read, other processes' included.
     pub consumed: u64,
+    /// Deliveries that the engine sent, by its own account, other processes' events included.
+    pub sent: u64,
     /// What the audit found; its fields stand beside these.
     #[serde(flatten)]
     pub audit: AuditReport,
@@ -124,12 +126,28 @@ pub struct DevReport {
 impl std::fmt::Display for DevReport {
     /// For people; `--json` has all of it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let AuditReport { delivered, unmatched, lost, duplicated, misrouted, torn, .. } = self.audit;
-        let LatencyMillis { p50, p99, p999, max } = self.audit.latency_ms;
-        writeln!(f, "{} events in {} s ({} per second)", self.produced, self.seconds, self.events_per_second)?;
+        let AuditReport { delivered, unmatched, lost, duplicated, misrouted, torn, foreign, unwatched, .. } =
+            self.audit;
+        let updates = counted(self.updates_applied, "update");
+        let updates = format!("{updates} of the RouteMap, now version {}", self.route_map_version);
+        if self.produced == 0 {
+            let events = counted(self.consumed, "event");
+            writeln!(f, "{events} of others in {} s, {} sent for them", self.seconds, counted(self.sent, "record"))?;
+            writeln!(f, "no storm has produced any, so that nothing was audited")?;
+            return f.write_str(&updates);
+        }
+        let events = counted(self.produced, "event");
+        writeln!(f, "{events} in {} s ({} per second)", self.seconds, self.events_per_second)?;
         writeln!(f, "{delivered} delivered, {unmatched} wanted by no route")?;
         writeln!(f, "{lost} lost, {duplicated} duplicated, {misrouted} misrouted, {torn} torn")?;
-        writeln!(f, "{} updates of the RouteMap, now version {}", self.updates_applied, self.route_map_version)?;
+        if foreign > 0 {
+            writeln!(f, "besides these, {foreign} of other producers or runs arrived, which are not audited")?;
+        }
+        if unwatched > 0 {
+            writeln!(f, "{} for destinations that the audit does not read", counted(unwatched, "event"))?;
+        }
+        writeln!(f, "{updates}")?;
+        let LatencyMillis { p50, p99, p999, max } = self.audit.latency_ms;
         write!(f, "latency p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms, max {max} ms")?;
         if self.throttled_seconds > 0.0 {
             let seconds = self.throttled_seconds;
@@ -137,6 +155,10 @@ impl std::fmt::Display for DevReport {
         }
         self.audit.examples.iter().try_for_each(|example| write!(f, "\n  {example}"))
     }
+}
+
+fn counted(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
 const DEAD_LETTER_TOPIC: &str = "veltrix-dead-letters";
@@ -256,6 +278,11 @@ async fn wait_for_partitions(status: &Status) -> Result<(), DevError> {
     Ok(())
 }
 
+/// As the engine has it, so that those of other people count, too; the first map was no update.
+fn updates_of(numbers: &Numbers) -> u64 {
+    numbers.updates_applied.saturating_sub(1)
+}
+
 /// A run whose parts are all up.
 struct Run<'b> {
     args: DevArgs,
@@ -281,7 +308,7 @@ impl Run<'_> {
                 (Some(storm), Some(audit))
             }
         };
-        self.watch(stop, storm.as_ref(), audit.as_ref(), &counts).await;
+        self.watch(stop, storm.as_ref(), audit.as_ref()).await;
         let seconds = origin.elapsed().as_secs_f64();
         end.cancel();
         if let Some(updates) = updates {
@@ -357,13 +384,7 @@ impl Run<'_> {
     }
 
     /// Shows how things stand until the storm is over, or until it is told to stop.
-    async fn watch(
-        &self,
-        stop: &CancellationToken,
-        storm: Option<&RunningStorm>,
-        audit: Option<&Reader>,
-        counts: &UpdateCounts,
-    ) {
+    async fn watch(&self, stop: &CancellationToken, storm: Option<&RunningStorm>, audit: Option<&Reader>) {
         let began = Instant::now();
         let end = self.args.seconds.map(|seconds| began + Duration::from_secs(u64::from(seconds.get())));
         let over = || match storm {
@@ -381,7 +402,7 @@ impl Run<'_> {
             }
             let since = shown_at.elapsed();
             if since >= show_every {
-                let mut state = self.state(storm, audit, counts);
+                let mut state = self.state(storm, audit);
                 state.elapsed = began.elapsed();
                 state.rate = (state.events_in - events_before) as f64 / since.as_secs_f64();
                 (shown_at, events_before) = (Instant::now(), state.events_in);
@@ -392,11 +413,12 @@ impl Run<'_> {
         view.leave();
     }
 
-    fn state(&self, storm: Option<&RunningStorm>, audit: Option<&Reader>, counts: &UpdateCounts) -> ViewState {
+    fn state(&self, storm: Option<&RunningStorm>, audit: Option<&Reader>) -> ViewState {
         let numbers = self.status.numbers();
         let live = audit.map(Reader::live).unwrap_or_default();
         let storm = storm.map(RunningStorm::status).unwrap_or_default();
         ViewState {
+            updates_applied: updates_of(&numbers),
             // Foreign events are events, too.
             events_in: numbers.consumed,
             per_destination: numbers.deliveries.into_iter().collect(),
@@ -405,7 +427,6 @@ impl Run<'_> {
             p99_ms: live.recent_latency_ms.p99,
             lag: numbers.lag,
             route_map_version: numbers.route_map_version,
-            updates_applied: counts.applied(),
             throttled: storm.throttled,
             late: storm.late,
             lost: live.report.lost,
@@ -434,14 +455,43 @@ impl Run<'_> {
             seconds: rounded(seconds),
             produced: stormed.acknowledged,
             consumed: numbers.consumed,
+            sent: numbers.deliveries.values().sum(),
             audit: judged,
             route_map_version: numbers.route_map_version,
-            // As the engine has it, so that those of other people count, too; the first map was no update.
-            updates_applied: numbers.updates_applied.saturating_sub(1),
+            updates_applied: updates_of(&numbers),
             updates_skipped: counts.skipped(),
             updates_failed: counts.failed(),
             events_per_second: rounded(stormed.acknowledged as f64 / seconds),
             throttled_seconds: rounded(stormed.throttled.as_secs_f64()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_came_of_events_that_the_audit_does_not_judge() {
+        let audit = AuditReport { delivered: 223, ..AuditReport::default() };
+        let stormed = DevReport { produced: 200, audit: audit.clone(), updates_applied: 4, ..DevReport::default() };
+        let text = stormed.to_string();
+        assert!(text.contains("\n223 delivered, 0 wanted") && !text.contains("besides"), "{text}");
+        assert!(text.contains("\n4 updates of the RouteMap, now version 0\nlatency"), "{text}");
+        let audit = AuditReport { foreign: 8, unwatched: 2, ..audit };
+        let text = DevReport { audit, updates_applied: 1, ..stormed }.to_string();
+        assert!(text.contains("\nbesides these, 8 of other producers or runs arrived"), "{text}");
+        assert!(text.contains("\n2 events for destinations that the audit does not read"), "{text}");
+        assert!(text.contains("\n1 update of the RouteMap"), "{text}");
+    }
+
+    #[test]
+    fn a_run_without_a_storm_reports_what_the_engine_did_with_others_events() {
+        let report = DevReport { seconds: 4.5, consumed: 6, sent: 7, ..DevReport::default() };
+        assert_eq!(
+            report.to_string(),
+            "6 events of others in 4.5 s, 7 records sent for them\nno storm has produced any, so that nothing was audited\n\
+             0 updates of the RouteMap, now version 0"
+        );
     }
 }
