@@ -237,12 +237,12 @@ fn routes_that_are_switched_off_in_groups_or_shared_by_tenants_are_told_as_such(
     assert_eq!(stdout, "~ route two\n    - exclusive: priority 1\n    + exclusive: priority 0\n");
     let (_, stdout, _) = run(files.path(), &["analyze", "old.txtpb"], "");
     assert!(stdout.contains("route `two` never delivers: route `one` of its exclusive group"), "{stdout}");
-    assert!(stdout.ends_with("9 routes, compiled as 7\n"), "{stdout}");
+    assert!(stdout.ends_with("9 routes (1 disabled), compiled as 7: aggregation ratio 1.14\n"), "{stdout}");
     let answer = json(&run(files.path(), &["analyze", "old.txtpb", "--json"], "").1);
     let shared = &answer["sharing"][2];
     assert_eq!(
-        (&shared["tenant"], &shared["alike"], &shared["compiledRoutes"]),
-        (&"test".into(), &"live".into(), &0.into())
+        (&shared["tenant"], &shared["alike"], &shared["compiledRoutes"], &shared["ratio"]),
+        (&"test".into(), &"live".into(), &0.into(), &Value::Null)
     );
 }
 
@@ -414,7 +414,7 @@ fn one_of_a_thing_is_not_several() {
     "#;
     let files = directory(&[("map.txtpb", map), ("events.jsonl", "{}\n")]);
     let (_, stdout, _) = run(files.path(), &["analyze", "map.txtpb"], "");
-    assert!(stdout.ends_with("\n1 route, compiled as 1\n"), "{stdout}");
+    assert!(stdout.ends_with("\n1 route, compiled as 1: aggregation ratio 1.00\n"), "{stdout}");
     let (_, stdout, _) = run(files.path(), &["diff", "map.txtpb", "map.txtpb", "--events", "events.jsonl"], "");
     assert!(stdout.ends_with("\n0 of 1 event is delivered otherwise\n"), "{stdout}");
 }
@@ -458,4 +458,36 @@ fn loops_are_looked_for_where_sources_are_known_and_else_it_is_said_that_they_ar
     assert_eq!(json(&said(&["--source", "other", "--json"]).1)["sources"], serde_json::json!(["other"]));
     let (code, _, stderr) = said(&["--source", "no topic"]);
     assert!(code == 2 && stderr.contains("--source: `no topic` can't be the name of a Kafka topic"), "{stderr}");
+}
+
+#[test]
+fn analyze_tells_which_routes_are_merged_into_which_and_what_that_saves() {
+    let copy = r#"
+        routes { id: "copy" types { exact: "hunt.clue.found" } to: "board" when { cel: "payload.points > 10" } }
+        routes { id: "less" types { exact: "hunt.clue.found" } to: "board"
+                 when { cel: "payload.points > 10 && payload.kind == 'gold'" } }
+    "#;
+    let files = directory(&[("map.txtpb", &format!("{MAP}{copy}"))]);
+    let (code, stdout, stderr) = run(files.path(), &["analyze", "map.txtpb"], "");
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    for line in [
+        "routes[3]: route `copy` is merged into `rich`, which has the same condition\n",
+        "routes[4]: route `less` is merged into `rich`, which asks for less\n",
+    ] {
+        assert!(stdout.contains(line), "{stdout}");
+    }
+    assert!(stdout.ends_with("6 routes, compiled as 4: aggregation ratio 1.50\n"), "{stdout}");
+    let answer = json(&run(files.path(), &["analyze", "map.txtpb", "--json"], "").1);
+    assert_eq!(answer["aggregation"], serde_json::json!({ "routes": 6, "compiled": 4, "ratio": 1.5 }));
+    let merge = &answer["merged"][1];
+    assert_eq!(
+        (&merge["path"], &merge["id"], &merge["into"], &merge["why"]),
+        (&"routes[4]".into(), &"less".into(), &"rich".into(), &"asks_for_less".into())
+    );
+    assert_eq!(answer["sharing"][0]["mergedRoutes"], 2);
+    let one =
+        r#"name: "one" destinations { id: "d" kafka { topic: "t" } } routes { id: "r" types { any: true } to: "d" }"#;
+    let files = directory(&[("map.txtpb", one)]);
+    let stdout = run(files.path(), &["analyze", "map.txtpb"], "").1;
+    assert!(stdout.ends_with("\n1 route, compiled as 1: aggregation ratio 1.00\n"), "{stdout}");
 }

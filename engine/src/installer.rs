@@ -322,8 +322,10 @@ impl Installer {
     /// Publishes a table. Returns its generation, and whether all routers have adopted it in time.
     fn publish(&mut self, snapshot: Snapshot) -> (u64, bool) {
         let version = snapshot.version;
+        let ratio = snapshot.table.aggregation().ratio();
         let (generation, before) = self.published.publish(snapshot);
         self.metrics.route_map_version.set(version.get() as i64);
+        self.metrics.route_aggregation_ratio.set(ratio);
         let timeout = self.adopt_timeout;
         let adopted = self.published.wait_until_adopted(generation, timeout);
         if !adopted {

@@ -60,6 +60,34 @@ fn a_version_that_is_not_newer_than_the_one_in_force_is_not_committed() {
 }
 
 #[test]
+fn how_many_routes_a_compiled_one_stands_for_is_told_of_the_map_in_force() {
+    let mut rig = Rig::new(None);
+    assert_eq!(rig.metrics.route_aggregation_ratio.get(), 0.0);
+    let kafka = KafkaTopic { topic: "board".to_owned(), ..KafkaTopic::default() };
+    let route = |id: usize| Route {
+        id: id.to_string(),
+        types: Some(EventTypes { any: true, ..EventTypes::default() }),
+        to: vec!["board".to_owned()],
+        ..Route::default()
+    };
+    for (version, routes) in [(1, 6), (2, 1)] {
+        let map = RouteMap {
+            name: "hunt".to_owned(),
+            destinations: vec![Destination {
+                id: "board".to_owned(),
+                kind: Some(destination::Kind::Kafka(kafka.clone())),
+            }],
+            routes: (0..routes).map(route).collect(),
+            ..RouteMap::default()
+        };
+        let version = RouteMapVersion::from_wire(version).unwrap();
+        rig.installer.begin_with(version, &map.encode_to_vec()).unwrap();
+        assert_eq!(rig.metrics.route_aggregation_ratio.get(), routes as f64);
+    }
+    assert!(rig.metrics.render().contains("veltrix_route_aggregation_ratio 1\n"), "{}", rig.metrics.render());
+}
+
+#[test]
 fn what_was_not_prepared_or_was_aborted_is_not_committed() {
     let mut rig = Rig::new(None);
     let refused = |rig: &mut Rig, version, sha256: &[u8]| {

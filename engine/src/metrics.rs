@@ -6,7 +6,7 @@
 use crate::dead_letter::Cause;
 use prometheus::local::{LocalHistogram, LocalIntCounter};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     pub(crate) router_restarts: IntCounter,
     pub(crate) route_map_version: IntGauge,
     pub(crate) route_map_stale: IntGauge,
+    pub(crate) route_aggregation_ratio: Gauge,
     pub(crate) route_map_updates: IntCounterVec,
     pub(crate) route_map_seconds: HistogramVec,
     pub(crate) control_plane_connected: IntGauge,
@@ -115,6 +116,12 @@ impl Metrics {
                 "route_map_stale",
                 "1 while the engine routes by the last known good map and has not heard from the control plane",
             )?,
+            // Of all tenants together: thousands of them are nothing unusual, and one series for each would be more than all others.
+            // `veltrixctl analyze` tells it tenant by tenant.
+            route_aggregation_ratio: make.register(Gauge::new(
+                "route_aggregation_ratio",
+                "Routes of the map in force that are not disabled, divided by those that they are compiled as",
+            )?)?,
             route_map_updates: make.counters(
                 "route_map_updates_total",
                 "RouteMaps that were offered, by what became of them",

@@ -21,9 +21,11 @@ use std::hash::{BuildHasher, Hasher};
 use veltrix_proto::v1::RouteMap;
 
 mod groups;
+mod merge;
 mod payloads;
 
 use groups::{AccessKey, GroupScratch, group};
+pub(crate) use merge::MergeScratch;
 pub(crate) use payloads::Messages;
 
 /// Compiles RouteMaps, one after the other, into memory that is used again and again.
@@ -108,6 +110,7 @@ pub(crate) struct Scratch {
     pub(crate) looked_up: Vec<LookupPlace>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) groups: GroupScratch,
+    pub(crate) merge: MergeScratch,
     pub(crate) destinations: Interned,
     /// The destinations that were read.
     pub(crate) declared: Vec<Declared>,
@@ -256,6 +259,7 @@ impl Scratch {
         self.wishes.clear();
         self.looked_up.clear();
         self.groups.clear();
+        self.merge.clear();
         self.exclusive_groups.clear();
         self.declared.clear();
         self.templates.clear();
@@ -285,9 +289,13 @@ impl Scratch {
 /// Builds the indexes: every posting under its key, the routes of any type per slot, and where each slot's things are.
 fn file_by_type(table: &mut RouteTable, scratch: &mut Scratch) {
     gather_keys(scratch);
+    if merge::merge(table, scratch) {
+        gather_keys(scratch);
+    }
     place_candidates(scratch);
     lead_keys(table, scratch);
     describe_slots(table, scratch);
+    merge::lead_to_narrower(table, scratch);
     table.types.reset(scratch.keys.len() + scratch.groups.keys.len());
     let of_type = |key: &Key| {
         let Posting { space, text, hash, .. } = *scratch.postings.get(key.posting as usize)?;
@@ -316,6 +324,11 @@ fn file_by_type(table: &mut RouteTable, scratch: &mut Scratch) {
 /// Finds the distinct keys, and says in each posting which one is its own.
 fn gather_keys(scratch: &mut Scratch) {
     let Scratch { keys, keys_by_text, postings, texts, lengths, .. } = scratch;
+    if !keys.is_empty() {
+        keys.clear();
+        keys_by_text.clear();
+        lengths.clear();
+    }
     for at in 0..postings.len() {
         if let Some(ahead) = postings.get(at + AHEAD) {
             keys_by_text.announce(ahead.hash);

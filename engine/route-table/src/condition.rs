@@ -102,7 +102,7 @@ pub(crate) enum NodeKind {
 }
 
 /// What an `any_element` goes over, and what it says if there is nothing to go over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AnyElement {
     pub(crate) over: Over,
     /// What its condition asks of each element.
@@ -111,7 +111,7 @@ pub(crate) struct AnyElement {
     pub(crate) on_other_type: Truth,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Over {
     Field(FieldIndex),
     Element(ElementPlace),
@@ -137,6 +137,29 @@ impl Conditions {
 
     pub(crate) fn node(&self, at: u32) -> Option<Node> {
         self.nodes.get(at as usize).copied()
+    }
+
+    /// Whether two trees are the same, part by part and in the same order: then they yield the same of every event, and ask for the same
+    /// lookups first.
+    pub(crate) fn is_same_tree(&self, a: u32, b: u32) -> bool {
+        let tree = |at: u32| self.node(at).and_then(|node| self.nodes.get(at as usize..node.end as usize));
+        let any = |index: u32| self.any_elements.get(index as usize);
+        let is_same = |(one, other): (&Node, &Node)| {
+            one.end.wrapping_sub(a) == other.end.wrapping_sub(b)
+                && match (one.kind, other.kind) {
+                    (NodeKind::All, NodeKind::All) | (NodeKind::Any, NodeKind::Any) => true,
+                    (NodeKind::Not, NodeKind::Not) => true,
+                    // Those that say the same are one.
+                    (NodeKind::Predicate(one), NodeKind::Predicate(other)) => one == other,
+                    (NodeKind::Payload(one), NodeKind::Payload(other)) => one == other,
+                    (NodeKind::AnyElement(one), NodeKind::AnyElement(other)) => any(one) == any(other),
+                    _ => false,
+                }
+        };
+        match (tree(a), tree(b)) {
+            (Some(one), Some(other)) => one.len() == other.len() && one.iter().zip(other).all(is_same),
+            _ => false,
+        }
     }
 }
 

@@ -23,7 +23,7 @@ impl FieldIndex {
 }
 
 /// Place of a plan among those of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PlanIndex(pub(crate) u32);
 
 /// All fields and plans of a table.

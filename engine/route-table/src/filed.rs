@@ -130,6 +130,7 @@ impl RouteTable {
                 note(self.routes_under(any, &by_value), &|types| types.any = true);
             }
         }
+        filed.extend(self.merged_types(|into| filed.get(&into).cloned()));
         for types in filed.values_mut() {
             types.exact.sort_unstable();
             types.prefixes.sort_unstable();

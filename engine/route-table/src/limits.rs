@@ -12,7 +12,7 @@
 //! changes such a map holds another such table meanwhile: the one in force.
 //!
 //! Where more than 64 routes of one type tell themselves apart by the ends of texts, addresses or intervals that they want, a route with such
-//! a condition takes up to 260 and 760, and one whose interval overlaps with a hundred others 570 and 1,150. What stands at several places
+//! a condition takes up to 260 and 810, and one whose interval overlaps with a hundred others 570 and 1,200. What stands at several places
 //! is kept as often, with the rest of its condition: a table has at most 4,194,304 such copies of routes and tests. Where nothing tells
 //! routes apart, each of their tests takes up to 380 more.
 

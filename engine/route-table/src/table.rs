@@ -15,6 +15,7 @@ use crate::json;
 use crate::key_index::{KeyIndex, Payload};
 use crate::limits::Usage;
 use crate::lookups::{Answers, Lookup, LookupIndex, Lookups, NO_ANSWERS};
+use crate::merged::{Aggregation, Merged};
 use crate::protobuf::check::Schema;
 use crate::resume::Waiting;
 use crate::source::{Envelope, Opener, Origin, SourceRule, Unreadable};
@@ -43,6 +44,8 @@ pub struct RouteTable {
     pub(crate) conditions: Conditions,
     pub(crate) fields: Fields,
     pub(crate) groups: Groups,
+    pub(crate) merged: Merged,
+    pub(crate) aggregation: Aggregation,
     pub(crate) lookups: Lookups,
     /// How many readers of payloads an event can need at once.
     pub(crate) readers: usize,
@@ -339,7 +342,15 @@ impl RouteTable {
     pub fn matches<E: Event>(&self, event: &E, out: &mut Matches) -> Result<(), Unreadable> {
         out.begin(self);
         let Matches { routes, undecided, waiting, memory } = out;
-        let slot = self.ask(event, memory, &mut Matching { routes, undecided, waiting })?;
+        let mut matching = Matching { routes, undecided, waiting };
+        let slot = self.with_facts(event, &NO_ANSWERS, memory, |facts, mut work| {
+            let slot = self.ask_slots(facts, work.again(), &mut matching);
+            if !self.merged.is_empty() {
+                self.match_merged(facts, work, &mut matching);
+            }
+            slot
+        });
+        let slot = slot?.unwrap_or_default();
         if let Some(row) = self.slots.get(slot as usize).filter(|row| row.alike.is_some()) {
             self.move_routes(routes.iter_mut().chain(undecided.iter_mut()).chain(waiting.iter_mut()), row);
         }
@@ -366,7 +377,7 @@ impl RouteTable {
     }
 
     /// Asks all routes that may want `event`. Returns the slot of its tenant; 0 if the map names none such.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn ask<E: Event>(&self, event: &E, memory: &mut Memory, out: &mut dyn Sink) -> Result<u32, Unreadable> {
         let slot = self.with_facts(event, &NO_ANSWERS, memory, |facts, work| self.ask_slots(facts, work, out));
         slot.map(Option::unwrap_or_default)
@@ -585,6 +596,7 @@ impl RouteTable {
             + self.conditions.memory_bytes()
             + self.fields.memory_bytes()
             + self.groups.memory_bytes()
+            + self.merged.memory_bytes()
             + self.lookups.memory_bytes()
             + self.sources.capacity() * size_of::<SourceRule>()
             + self.schema.memory_bytes()
@@ -613,6 +625,8 @@ impl RouteTable {
             conditions: Conditions::default(),
             fields: Fields::default(),
             groups: Groups::default(),
+            merged: Merged::default(),
+            aggregation: Aggregation::default(),
             lookups: Lookups::default(),
             readers: 0,
             sources: Vec::new(),
@@ -643,6 +657,8 @@ impl RouteTable {
         self.conditions.clear();
         self.fields.clear();
         self.groups.clear();
+        self.merged.clear();
+        self.aggregation = Aggregation::default();
         self.lookups.clear();
         self.readers = 0;
         self.sources.clear();
@@ -803,10 +819,10 @@ pub(crate) fn note(listed: &mut Listed, mark: u32, list: &mut Vec<Delivery>, del
 }
 
 /// Lists the routes that match.
-struct Matching<'m> {
-    routes: &'m mut Vec<RouteIndex>,
-    undecided: &'m mut Vec<RouteIndex>,
-    waiting: &'m mut Vec<RouteIndex>,
+pub(crate) struct Matching<'m> {
+    pub(crate) routes: &'m mut Vec<RouteIndex>,
+    pub(crate) undecided: &'m mut Vec<RouteIndex>,
+    pub(crate) waiting: &'m mut Vec<RouteIndex>,
 }
 
 impl Sink for Matching<'_> {

@@ -9,7 +9,7 @@ use veltrix_proto::v1::{
     self, Condition, Conditions, Destination, EventTypes, Exclusive, Field, KafkaTopic, Predicate, Route, RouteMap,
     Source, Tenant, condition, predicate,
 };
-use veltrix_route_table::{FindingKind, analyze, compile};
+use veltrix_route_table::{Aggregation, Analysis, FindingKind, Merge, WhyMerged, analyze, compile};
 
 fn all_routes(map: &RouteMap) -> impl Iterator<Item = &Route> {
     map.routes.iter().chain(map.tenants.iter().flat_map(|tenant| &tenant.routes))
@@ -172,8 +172,9 @@ fn hold(map: &RouteMap, events: &[OwnedEvent]) {
         }
     }
     assert_eq!(analysis.costs.len(), all_routes(map).count());
-    let (raw, compiled) = analysis.raw_and_compiled();
-    assert_eq!(raw, all_routes(map).count());
+    let aggregation = analysis.aggregation();
+    assert_eq!(aggregation, compile(map).unwrap().aggregation());
+    assert_eq!(aggregation.routes, all_routes(map).filter(|route| !route.disabled).count());
     let said = |route: &Route| Route { id: String::new(), ..route.clone() };
     let different: Vec<Vec<Route>> = map.tenants.iter().map(|own| own.routes.iter().map(said).collect()).collect();
     let mut once: Vec<&Vec<Route>> = Vec::new();
@@ -182,8 +183,40 @@ fn hold(map: &RouteMap, events: &[OwnedEvent]) {
             once.push(routes)
         }
     });
+    let is_merged = |route: &Route| analysis.merged.iter().any(|merge| merge.id == route.id);
+    // Those of each tenant that are merged are as many as those of the tenant that has the same routes.
     let on = |routes: &[Route]| routes.iter().filter(|route| !route.disabled).count();
-    assert_eq!(compiled, on(&map.routes) + once.into_iter().map(|routes| on(routes)).sum::<usize>());
+    let merged = |routes: &[Route]| routes.iter().filter(|route| is_merged(route)).count();
+    let merged_once =
+        analysis.sharing.iter().filter(|row| row.alike.is_none()).map(|row| row.merged_routes).sum::<usize>();
+    let compiled = on(&map.routes) + once.into_iter().map(|routes| on(routes)).sum::<usize>();
+    assert_eq!(aggregation.compiled, compiled - merged_once);
+    for (own, row) in map.tenants.iter().zip(&analysis.sharing[1..]) {
+        assert_eq!(row.merged_routes, merged(&own.routes));
+    }
+    hold_merged(map, &analysis, events);
+}
+
+/// Checks that whatever a merged route delivers is delivered by the one that it is merged into, which is before it and stays.
+fn hold_merged(map: &RouteMap, analysis: &Analysis, events: &[OwnedEvent]) {
+    let ids: Vec<&String> = all_routes(map).map(|route| &route.id).collect();
+    let place = |id: &String| ids.iter().position(|own| *own == id).unwrap();
+    for Merge { id, into, .. } in &analysis.merged {
+        assert!(place(into) < place(id) && analysis.merged.iter().all(|other| other.id != *into), "{id} into {into}");
+        let (own, other) = (all_routes(map).nth(place(id)).unwrap(), all_routes(map).nth(place(into)).unwrap());
+        assert!(own.to.iter().all(|to| other.to.contains(to)), "{id} into {into}");
+        assert!([own, other].iter().all(|route| !route.disabled && route.exclusive.is_none()), "{id} into {into}");
+        for (_, truths) in events.iter().filter_map(|event| truths(map, event)) {
+            let truth = |id: &String| truths.iter().find(|(route, _)| route.id == *id).and_then(|(_, truth)| *truth);
+            assert!(truth(id) != Some(Truth::True) || truth(into) == Some(Truth::True), "{id} into {into}");
+        }
+    }
+    let merged: BTreeSet<String> = analysis.merged.iter().map(|merge| merge.id.clone()).collect();
+    let fewer = without(map, &merged);
+    for event in events {
+        let none = World(Vec::new());
+        assert_eq!(expected(&fewer, event, &none), expected(map, event, &none), "without {merged:?}: {event:?}");
+    }
 }
 
 fn destination(id: &str, topic: &str) -> Destination {
@@ -451,9 +484,46 @@ fn tenants_that_share_what_is_compiled_are_told_apart() {
     let analysis = analyze(&map).unwrap();
     let told =
         analysis.sharing.iter().map(|row| (row.alike.as_deref(), row.routes, row.compiled_routes, row.needed_routes));
-    assert_eq!(told.collect::<Vec<_>>(), [(None, 1, 1, 1), (None, 2, 2, 1), (Some("one"), 2, 0, 1), (None, 0, 0, 0)]);
-    assert_eq!(analysis.raw_and_compiled(), (5, 3));
+    assert_eq!(told.collect::<Vec<_>>(), [(None, 1, 1, 1), (None, 2, 1, 1), (Some("one"), 2, 0, 1), (None, 0, 0, 0)]);
+    assert_eq!(analysis.aggregation(), Aggregation { routes: 5, compiled: 2 });
+    let merge = |tenant: usize, name: &str| Merge {
+        path: format!("tenants[{tenant}].routes[1]"),
+        id: format!("second-{name}"),
+        into: format!("first-{name}"),
+        why: WhyMerged::SameCondition,
+    };
+    assert_eq!(analysis.merged, [merge(0, "one"), merge(1, "two")]);
     let steps: Vec<usize> = analysis.costs.iter().map(|cost| cost.tree_nodes).collect();
     assert_eq!(steps[1..3], steps[3..5]);
     assert!(steps[1] > 0);
+    let merged = &analysis.costs[2];
+    assert_eq!((merged.steps(), merged.types), (0, 0), "what is not compiled costs nothing");
+}
+
+#[test]
+fn what_is_merged_is_told_with_the_reason_and_counts_for_its_tenant() {
+    let routes = vec![
+        route("all", ""),
+        Route { on_absent: 2, ..route("strict", "payload.a == 1 && payload.b == 1") },
+        route("one", "payload.a == 1"),
+        change(route("one-here", "payload.a == 1"), |route| route.to.push("spare".to_owned())),
+        change(route("both-there", "payload.b == 2 && payload.a == 1"), |route| route.to = vec!["spare".to_owned()]),
+        Route { disabled: true, ..route("off", "") },
+    ];
+    let mut map = map(routes);
+    map.destinations.push(destination("spare", "hunt-spare"));
+    let analysis = analyze(&map).unwrap();
+    let told: Vec<String> = analysis
+        .merged
+        .iter()
+        .map(|Merge { path, id, into, why }| format!("{path}: {id} into {into}, {why}"))
+        .collect();
+    assert_eq!(
+        told,
+        ["routes[2]: one into all, which has no condition", "routes[4]: both-there into one-here, which asks for less",]
+    );
+    let row = &analysis.sharing[0];
+    assert_eq!((row.routes, row.disabled_routes, row.merged_routes, row.compiled_routes), (6, 1, 2, 3));
+    assert_eq!((row.tests, row.different_tests), (6, 2), "those of merged routes are written, but not made");
+    assert!((row.aggregation().ratio() - 5.0 / 3.0).abs() < 1e-9);
 }

@@ -6,10 +6,13 @@ use proptest::prelude::*;
 use prost::Message as _;
 use std::collections::BTreeSet;
 use support::{
-    Delivered, Expected, Found, OwnedEvent, Sent, Unplaced, World, event, expected, many_routes, read, route_map, world,
+    Delivered, Expected, Found, OwnedEvent, Sent, Truth, Unplaced, World, event, expected, many_routes,
+    plain_route_map, read, route_map, truths, without_lookups, world,
 };
-use veltrix_proto::v1::RouteMap;
-use veltrix_route_table::{Answers, Compiler, Deliveries, Destination, RouteIndex, RouteTable, Unmatched, Verdict};
+use veltrix_proto::v1::{OnAbsent, RouteMap};
+use veltrix_route_table::{
+    Answers, Compiler, Deliveries, Destination, Matches, RouteIndex, RouteTable, Unmatched, Verdict, compile,
+};
 
 /// What is at hand when events are routed.
 struct Router<'r> {
@@ -79,6 +82,27 @@ impl Router<'_> {
     }
 }
 
+/// Holds the routes that an event matches against the map.
+fn hold_matches(map: &RouteMap, table: &RouteTable, event: &OwnedEvent, matches: &mut Matches) {
+    let is_readable = table.matches(event, matches).is_ok();
+    let Some((_, truths)) = truths(map, event) else { return assert!(!is_readable) };
+    assert!(is_readable);
+    let ids = |routes: &[RouteIndex]| -> Vec<String> {
+        assert!(routes.is_sorted_by(|a, b| a < b), "in the order of the map, each once: {routes:?}");
+        routes.iter().map(|route| table.route_id(*route).to_owned()).collect()
+    };
+    let with = |truth: Truth| truths.iter().filter(move |(_, own)| *own == Some(truth)).map(|(route, _)| *route);
+    let expected: Vec<String> = with(Truth::True).map(|route| route.id.clone()).collect();
+    assert_eq!(ids(matches.routes()), expected, "event {event:?}");
+    let undecided = ids(matches.undecided());
+    for route in with(Truth::Absent).filter(|route| route.on_absent() == OnAbsent::DeadLetter) {
+        assert!(undecided.contains(&route.id), "{} of event {event:?}", route.id);
+    }
+    let is_absent = |id: &String| with(Truth::Absent).any(|route| route.id == *id);
+    assert!(undecided.iter().all(is_absent), "{undecided:?} of event {event:?}");
+    assert!(matches.waiting().is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
@@ -116,6 +140,18 @@ proptest! {
         let mut out = Deliveries::new();
         for event in &events {
             prop_assert_eq!(router.routed(event, &mut out), expected(&map, event, &world), "event {:?}", event);
+        }
+    }
+
+    #[test]
+    fn the_routes_that_an_event_matches_are_those_of_the_map(
+        map in prop_oneof![4 => plain_route_map(), 1 => many_routes().prop_map(without_lookups)],
+        events in prop::collection::vec(event(), 1..30),
+    ) {
+        let table = compile(&map).unwrap();
+        let mut matches = Matches::new();
+        for event in &events {
+            hold_matches(&map, &table, event, &mut matches);
         }
     }
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use veltrix_proto::v1::{RouteMap, Source};
 use veltrix_route_table::{
     Actual, Analysis, Because, Cause, Change, Compiler, EventDiff, Explanation, Finding, FindingKind, How, InGroup,
-    Outcome, RouteCost, RouteExplanation, RouteTable, SharePlace, Sharing, Subject, TenantFound, Truth, Unmatched,
-    UnplacedExplanation, ValueKind, Verdict, Written, analyze, diff, diff_event_with, nearest,
+    Merge, Outcome, RouteCost, RouteExplanation, RouteTable, SharePlace, Sharing, Subject, TenantFound, Truth,
+    Unmatched, UnplacedExplanation, ValueKind, Verdict, WhyMerged, Written, analyze, diff, diff_event_with, nearest,
 };
 
 /// Changed events that are told before they are only counted.
@@ -18,6 +18,9 @@ const EVENTS_TOLD: usize = 100;
 
 /// Routes and tenants whose cost is shown to people.
 const COSTS_TOLD: usize = 10;
+
+/// Merged routes that are shown to people before they are only counted.
+const MERGES_TOLD: usize = 100;
 
 /// An answer for people and for programs.
 pub(crate) struct Answer {
@@ -298,9 +301,13 @@ pub(crate) fn analysis(source: &maps::Source, more_sources: &[String]) -> Result
     costs.sort_by_key(|cost| std::cmp::Reverse(cost.steps()));
     text.push_str(&print::costs(costs.get(..COSTS_TOLD).unwrap_or(&costs)));
     text.push_str(&print::sharing(analysis.sharing.get(..COSTS_TOLD).unwrap_or(&analysis.sharing)));
-    let (raw, compiled) = analysis.raw_and_compiled();
-    let routes = if raw == 1 { "route" } else { "routes" };
-    text.push_str(&format!("{raw} {routes}, compiled as {compiled}\n"));
+    for Merge { path, id, into, why } in analysis.merged.iter().take(MERGES_TOLD) {
+        text.push_str(&format!("{path}: route `{id}` is merged into `{into}`, {why}\n"));
+    }
+    if let Some(more @ 1..) = analysis.merged.len().checked_sub(MERGES_TOLD) {
+        text.push_str(&format!("and {more} more {} merged\n", if more == 1 { "is" } else { "are" }));
+    }
+    text.push_str(&print::aggregation(&analysis.sharing, analysis.aggregation()));
     Ok(Answer { text, value: of_analysis(&analysis, &map) })
 }
 
@@ -325,14 +332,27 @@ fn of_analysis(analysis: &Analysis, map: &RouteMap) -> Value {
     };
     let sharing = |row: &Sharing| {
         json!({
-            "tenant": row.tenant, "routes": row.routes, "neededRoutes": row.needed_routes, "tests": row.tests,
-            "differentTests": row.different_tests, "compiledRoutes": row.compiled_routes, "alike": row.alike,
+            "tenant": row.tenant, "routes": row.routes, "disabledRoutes": row.disabled_routes,
+            "neededRoutes": row.needed_routes, "mergedRoutes": row.merged_routes, "compiledRoutes": row.compiled_routes,
+            "ratio": print::ratio(row.aggregation()), "alike": row.alike, "tests": row.tests,
+            "differentTests": row.different_tests,
         })
     };
+    let merge = |Merge { path, id, into, why }: &Merge| {
+        let name = match why {
+            WhyMerged::SameCondition => "same_condition",
+            WhyMerged::NoCondition => "no_condition",
+            WhyMerged::AsksForLess => "asks_for_less",
+        };
+        json!({ "path": path, "id": id, "into": into, "why": name, "message": why.to_string() })
+    };
+    let aggregation = analysis.aggregation();
     json!({
         "findings": analysis.findings.iter().map(finding).collect::<Vec<_>>(),
         "costs": analysis.costs.iter().map(cost).collect::<Vec<_>>(),
         "sharing": analysis.sharing.iter().map(sharing).collect::<Vec<_>>(),
+        "merged": analysis.merged.iter().map(merge).collect::<Vec<_>>(),
+        "aggregation": { "routes": aggregation.routes, "compiled": aggregation.compiled, "ratio": aggregation.ratio() },
         "complete": analysis.is_complete,
         // Loops are looked for where these are known.
         "sources": map.sources.iter().map(|source| &source.topic).collect::<Vec<_>>(),

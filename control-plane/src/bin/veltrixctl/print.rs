@@ -11,7 +11,7 @@ use veltrix_control_plane::map_id::MapDigest;
 use veltrix_proto::v1::engine_outcome::Outcome;
 use veltrix_proto::v1::route_map_version::State;
 use veltrix_proto::v1::{self};
-use veltrix_route_table::{Refused, RouteCost, Sharing};
+use veltrix_route_table::{Aggregation, Refused, RouteCost, Sharing};
 
 /// Why a command did not do what it was asked to.
 pub(crate) enum Failure {
@@ -289,16 +289,31 @@ pub(crate) fn costs(costs: &[&RouteCost]) -> String {
 
 pub(crate) fn sharing(rows: &[Sharing]) -> String {
     let row = |row: &Sharing| {
-        let numbers = [row.routes, row.needed_routes, row.compiled_routes, row.tests, row.different_tests];
         let name = row.tenant.clone().unwrap_or_else(|| "(all)".into());
+        let ratio = ratio(row.aggregation()).map_or_else(String::new, |ratio| format!("{ratio:.2}"));
         let alike = row.alike.clone().unwrap_or_default();
-        let numbers = numbers.map(|number| number.to_string());
-        std::iter::once(name).chain(numbers).chain([alike]).collect()
+        let routes = [row.routes, row.needed_routes, row.compiled_routes].map(|number| number.to_string());
+        let tests = [row.tests, row.different_tests].map(|number| number.to_string());
+        std::iter::once(name).chain(routes).chain([ratio]).chain(tests).chain([alike]).collect()
     };
     table(
-        &["TENANT", "ROUTES", "NEEDED", "COMPILED", "TESTS", "DIFFERENT", "LIKE TENANT"],
+        &["TENANT", "ROUTES", "NEEDED", "COMPILED", "RATIO", "TESTS", "DIFFERENT", "LIKE TENANT"],
         &rows.iter().map(row).collect::<Vec<_>>(),
     )
+}
+
+/// How many of some routes a compiled one stands for; `None` if none of them is compiled, but those of another tenant are for them.
+pub(crate) fn ratio(aggregation: Aggregation) -> Option<f64> {
+    (aggregation.routes == 0 || aggregation.compiled > 0).then(|| aggregation.ratio())
+}
+
+/// What compiling makes of the routes of all tenants.
+pub(crate) fn aggregation(rows: &[Sharing], all: Aggregation) -> String {
+    let [routes, disabled] = [|row: &Sharing| row.routes, |row: &Sharing| row.disabled_routes]
+        .map(|count| rows.iter().map(count).sum::<usize>());
+    let routes = format!("{routes} {}", if routes == 1 { "route" } else { "routes" });
+    let disabled = if disabled == 0 { String::new() } else { format!(" ({disabled} disabled)") };
+    format!("{routes}{disabled}, compiled as {}: aggregation ratio {:.2}\n", all.compiled, all.ratio())
 }
 
 fn outcome_row(engine: &v1::EngineOutcome) -> Vec<String> {

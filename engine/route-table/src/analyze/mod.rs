@@ -3,9 +3,7 @@
 //!
 //! Start at [`analyze`]. It is asked for, never part of a compile. Every finding is certain: a route that is said to add nothing can be
 //! removed, alone or with all others of which that is said, and no event goes elsewhere. (Which of several routes is named on a delivery can
-//! change: it is the first one.) Not everything is found; [`proof`] says how far it goes.
-
-mod proof;
+//! change: it is the first one.) Not everything is found; [`proof`](crate::proof) says how far it goes.
 
 use crate::canonical::{canonical, types_of};
 use crate::compile::compile;
@@ -13,9 +11,10 @@ use crate::condition::{ConditionIndex, NodeKind};
 use crate::fault::Refused;
 use crate::fields::FieldIndex;
 use crate::filed::RouteTypes;
+use crate::merged::{Aggregation, MergedRoute, WhyMerged};
 use crate::predicate::Attribute;
+use crate::proof::Prover;
 use crate::table::RouteTable;
-use proof::Prover;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use veltrix_proto::v1::{self, OnAbsent, RouteMap, destination, unmatched};
 
@@ -31,8 +30,24 @@ pub struct Analysis {
     pub costs: Vec<RouteCost>,
     /// How much of each tenant's routes is needed, and how much of it is shared; those for all tenants first.
     pub sharing: Vec<Sharing>,
+    /// The routes that are not compiled because others make all of their deliveries, in the order of the map. Nobody has to do anything
+    /// about them; they are as needless as findings say, if these name them.
+    pub merged: Vec<Merge>,
     /// Whether every route was compared with all that could make it needless. A map can be so large that this takes too long.
     pub is_complete: bool,
+}
+
+/// A route that is merged into another one of the same tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merge {
+    /// In the words of the RouteMap: `tenants[2].routes[0]`.
+    pub path: String,
+    /// The route's id.
+    pub id: String,
+    /// The id of the one that it is merged into.
+    pub into: String,
+    /// Why all of its deliveries are made by that one.
+    pub why: WhyMerged,
 }
 
 /// Something that was found, and where.
@@ -90,7 +105,8 @@ pub struct RouteCost {
     pub path: String,
     /// Its id.
     pub id: String,
-    /// Keys of the index that it stands under: its types and prefixes. None, if it is disabled; then it costs nothing at all.
+    /// Keys of the index that it stands under: its types and prefixes. None, if it is disabled or merged into another route; then it costs
+    /// nothing at all.
     pub types: usize,
     /// Different tests in its condition that no other route of the same tenant makes. A test that several make is made once.
     pub own_tests: usize,
@@ -120,9 +136,13 @@ pub struct Sharing {
     pub tenant: Option<String>,
     /// Routes as they are written.
     pub routes: usize,
+    /// Those that are disabled.
+    pub disabled_routes: usize,
     /// Those that are not found to be needless.
     pub needed_routes: usize,
-    /// Those that are compiled: none that is disabled, and none of a tenant that has the same ones as another.
+    /// Those that are merged into others of the same tenant.
+    pub merged_routes: usize,
+    /// Those that are compiled: none that is disabled or merged into another, and none of a tenant that has the same ones as another.
     pub compiled_routes: usize,
     /// The tenant before it that has the same routes, which were compiled for both.
     pub alike: Option<String>,
@@ -132,11 +152,21 @@ pub struct Sharing {
     pub different_tests: usize,
 }
 
+impl Sharing {
+    /// How many of the routes that are not disabled there are, and how many are compiled.
+    pub fn aggregation(&self) -> Aggregation {
+        Aggregation { routes: self.routes - self.disabled_routes, compiled: self.compiled_routes }
+    }
+}
+
 impl Analysis {
-    /// How many routes all tenants have, as they are written and as they are compiled: the ratio of the two is what sharing saves.
-    pub fn raw_and_compiled(&self) -> (usize, usize) {
-        let sum = |count: fn(&Sharing) -> usize| self.sharing.iter().map(count).sum();
-        (sum(|row| row.routes), sum(|row| row.compiled_routes))
+    /// The same of all tenants together, as [`RouteTable::aggregation`] counts it.
+    pub fn aggregation(&self) -> Aggregation {
+        let all = self.sharing.iter().map(Sharing::aggregation);
+        all.fold(Aggregation::default(), |sum, row| Aggregation {
+            routes: sum.routes + row.routes,
+            compiled: sum.compiled + row.compiled,
+        })
     }
 }
 
@@ -154,8 +184,20 @@ pub fn analyze(map: &RouteMap) -> Result<Analysis, Refused> {
         let route = routes.list.get(*place)?;
         Some(Finding { path: route.path.clone(), id: route.message.id.clone(), kind: kind.clone() })
     }));
-    let (costs, sharing) = routes.costs(&table, &needless);
-    Ok(Analysis { findings, costs, sharing, is_complete: prover.is_complete() })
+    let mut into = vec![None; routes.list.len()];
+    for merged in table.merged() {
+        if let Some(place) = into.get_mut(merged.route.get()) {
+            *place = Some(merged);
+        }
+    }
+    let (costs, sharing) = routes.costs(&table, &needless, &into);
+    let merged = into.iter().flatten().filter_map(|merged| {
+        let (route, into) = (routes.list.get(merged.route.get())?, routes.list.get(merged.into.get())?);
+        let (path, id, into) = (route.path.clone(), route.message.id.clone(), into.message.id.clone());
+        Some(Merge { path, id, into, why: merged.why })
+    });
+    let merged = merged.collect();
+    Ok(Analysis { findings, costs, sharing, merged, is_complete: prover.is_complete() })
 }
 
 fn of_destinations(map: &RouteMap, table: &RouteTable) -> Vec<Finding> {
@@ -335,10 +377,19 @@ impl<'m> Routes<'m> {
         found
     }
 
-    fn costs(&self, table: &RouteTable, needless: &BTreeMap<usize, FindingKind>) -> (Vec<RouteCost>, Vec<Sharing>) {
+    fn costs(
+        &self,
+        table: &RouteTable,
+        needless: &BTreeMap<usize, FindingKind>,
+        merged: &[Option<MergedRoute>],
+    ) -> (Vec<RouteCost>, Vec<Sharing>) {
         let left = table.left_to_trees();
-        let asked = self.list.iter().map(|route| match route.message.disabled {
+        let is_merged = |place: usize| merged.get(place).is_some_and(Option::is_some);
+        let asked = self.list.iter().enumerate().map(|(place, route)| match route.message.disabled {
             true => Asked::default(),
+            false if is_merged(place) => {
+                Asked { tests_written: Asked::of(table, route.condition).tests_written, ..Asked::default() }
+            }
             false => Asked::of(table, route.condition),
         });
         let asked: Vec<Asked> = asked.collect();
@@ -348,7 +399,9 @@ impl<'m> Routes<'m> {
         sharing.extend(names.map(|tenant| Sharing {
             tenant,
             routes: 0,
+            disabled_routes: 0,
             needed_routes: 0,
+            merged_routes: 0,
             compiled_routes: 0,
             alike: None,
             tests: 0,
@@ -362,7 +415,10 @@ impl<'m> Routes<'m> {
             let Some(row) = sharing.get_mut(route.slot) else { continue };
             row.routes += 1;
             row.needed_routes += usize::from(!needless.contains_key(&place));
-            row.compiled_routes += usize::from(!route.message.disabled && row.alike.is_none());
+            row.disabled_routes += usize::from(route.message.disabled);
+            row.merged_routes += usize::from(is_merged(place));
+            let is_compiled = !route.message.disabled && row.alike.is_none() && !is_merged(place);
+            row.compiled_routes += usize::from(is_compiled);
             row.tests += asked.tests_written;
             for test in &asked.tests {
                 let askers = askers.entry((route.slot, *test)).or_default();
@@ -376,11 +432,11 @@ impl<'m> Routes<'m> {
             RouteCost {
                 path: route.path.clone(),
                 id: route.message.id.clone(),
-                types: route.keys(),
+                types: if is_merged(place) { 0 } else { route.keys() },
                 own_tests,
                 shared_tests: asked.tests.len() - own_tests,
                 fields: asked.fields.len(),
-                tree_nodes: left.get(place).copied().unwrap_or_default(),
+                tree_nodes: left.get(place).copied().filter(|_| !is_merged(place)).unwrap_or_default(),
                 any_elements: asked.any_elements,
             }
         });

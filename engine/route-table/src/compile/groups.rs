@@ -549,7 +549,7 @@ fn lane_after(asked: Option<&[Asked]>, attribute: Attribute, same_value: bool) -
 }
 
 /// The parts that must all hold for the condition at `root`, by their nodes.
-fn each_part(conditions: &Conditions, root: u32, found: &mut impl FnMut(u32)) {
+pub(super) fn each_part(conditions: &Conditions, root: u32, found: &mut impl FnMut(u32)) {
     let Some(node) = conditions.node(root) else { return };
     match node.kind {
         NodeKind::Payload(_) => each_part(conditions, root + 1, found),

@@ -56,6 +56,7 @@ impl Decoder<'_> {
         let id = self.keep(id.unwrap_or_default());
         if let Some(row) = self.table.routes.get(other.get()).copied() {
             self.table.routes.push(RouteRow { id, ..row });
+            self.table.aggregation.routes += usize::from(!row.disabled);
         }
     }
 }

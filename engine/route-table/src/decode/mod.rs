@@ -322,6 +322,9 @@ impl<'c> Decoder<'c> {
         if fields.disabled == Some(true) {
             self.scratch.postings.truncate(filed.0);
             self.scratch.any.truncate(filed.1);
+        } else {
+            self.table.aggregation.routes += 1;
+            self.table.aggregation.compiled += 1;
         }
         self.note_use(route, before);
     }

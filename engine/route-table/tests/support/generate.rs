@@ -524,6 +524,82 @@ fn kafka_topic(n: usize, template: Option<&Template>, has_tenants: bool) -> Kafk
     kafka
 }
 
+/// How a route is repeated, so that often one of the two adds nothing to the other.
+#[derive(Clone, Debug)]
+struct Copied {
+    of: prop::sample::Index,
+    other: prop::sample::Index,
+    at: prop::sample::Index,
+    /// In front of it, behind it, or anywhere.
+    place: u8,
+    asks_for_more: bool,
+    is_about_less: bool,
+    goes_to_less: bool,
+    on_absent: Option<i32>,
+    /// Neither is in an exclusive group.
+    is_free: bool,
+}
+
+fn copies() -> impl Strategy<Value = Vec<Copied>> {
+    let index = any::<prop::sample::Index>;
+    let changes = (prop::bool::weighted(0.4), prop::bool::weighted(0.4), prop::bool::weighted(0.4));
+    let on_absent = prop::option::weighted(0.2, 0..3i32);
+    let copied = (index(), index(), index(), 0..4u8, changes, on_absent, prop::bool::weighted(0.8)).prop_map(
+        |(of, other, at, place, (asks_for_more, is_about_less, goes_to_less), on_absent, is_free)| Copied {
+            of,
+            other,
+            at,
+            place,
+            asks_for_more,
+            is_about_less,
+            goes_to_less,
+            on_absent,
+            is_free,
+        },
+    );
+    prop::collection::vec(copied, 0..5)
+}
+
+/// Repeats some of the routes.
+fn repeat(routes: &mut Vec<Route>, copies: Vec<Copied>) {
+    for Copied { of, other, at, place, asks_for_more, is_about_less, goes_to_less, on_absent, is_free } in copies {
+        if routes.is_empty() {
+            return;
+        }
+        let (of, other) = (of.index(routes.len()), other.get(routes).clone());
+        if is_free {
+            routes[of].exclusive = None;
+        }
+        let mut copy = routes[of].clone();
+        if asks_for_more {
+            let both: Vec<Condition> = other.when.into_iter().chain(copy.when).collect();
+            copy.when = (!both.is_empty())
+                .then_some(Condition { kind: Some(condition::Kind::All(Conditions { conditions: both })) });
+        }
+        if is_about_less {
+            let types = copy.types.take().unwrap();
+            let exact: Vec<String> =
+                types.prefixes.iter().map(|prefix| format!("{prefix}b")).chain(types.exact).collect();
+            let (exact, prefixes) = match (exact.is_empty(), at.index(2)) {
+                (true, _) => (vec!["a".to_owned()], vec!["b".to_owned()]),
+                (false, 0) => (exact[..1].to_vec(), vec![]),
+                _ => (vec![], exact[exact.len() - 1..].to_vec()),
+            };
+            copy.types = Some(EventTypes { exact, prefixes, any: false });
+        }
+        if goes_to_less {
+            copy.to.truncate(1);
+        }
+        copy.on_absent = on_absent.unwrap_or(copy.on_absent);
+        let at = match place {
+            0 => of,
+            1 | 2 => of + 1,
+            _ => at.index(routes.len() + 1),
+        };
+        routes.insert(at, copy);
+    }
+}
+
 /// Maps that every compiler must take.
 pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
     let payload = prop::option::of(prop_oneof![
@@ -546,9 +622,15 @@ pub(crate) fn route_map() -> impl Strategy<Value = RouteMap> {
         };
         sources.into_iter().map(source).collect::<Vec<_>>()
     });
-    let tenant = (prop::collection::vec(route(), 0..4), unmatched(), prop::bool::weighted(0.3));
+    let routes = |count| {
+        (prop::collection::vec(route(), count), copies()).prop_map(|(mut routes, copies)| {
+            repeat(&mut routes, copies);
+            routes
+        })
+    };
+    let tenant = (routes(0..4), unmatched(), prop::bool::weighted(0.3));
     let tenants = prop::collection::btree_map(word(), tenant, 0..4);
-    (sources, prop::collection::vec(route(), 1..8), tenants, unmatched(), lookups(), templates()).prop_map(
+    (sources, routes(1..8), tenants, unmatched(), lookups(), templates()).prop_map(
         |(sources, routes, tenants, unmatched, lookups, templates)| {
             let has_tenants = !tenants.is_empty();
             let destination = |n| Destination {
@@ -691,11 +773,11 @@ pub(crate) fn many_routes() -> impl Strategy<Value = RouteMap> {
     };
     let of_many_fields = field().prop_map(predicate::Attribute::Field).boxed();
     let routes = prop_oneof![3 => routes(of_few_attributes()), 1 => routes(of_many_fields)];
-    (routes, route_map()).prop_map(|(routes, mut map)| {
+    (routes, route_map(), copies()).prop_map(|(routes, mut map, copies)| {
         map.routes = (0..)
             .zip(routes)
-            .map(|(n, (when, on_absent, disabled, exclusive))| Route {
-                id: format!("many-{n}"),
+            .map(|(n, (when, on_absent, disabled, exclusive)): (usize, _)| Route {
+                id: String::new(),
                 types: Some(EventTypes { any: true, ..EventTypes::default() }),
                 when: Some(when),
                 to: vec![format!("d{}", n % DESTINATIONS)],
@@ -704,6 +786,8 @@ pub(crate) fn many_routes() -> impl Strategy<Value = RouteMap> {
                 exclusive,
             })
             .collect();
+        repeat(&mut map.routes, copies);
+        (0..).zip(&mut map.routes).for_each(|(n, route): (usize, _)| route.id = format!("many-{n}"));
         make_defaults_right(&mut map.routes);
         map
     })

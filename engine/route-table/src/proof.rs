@@ -3,6 +3,9 @@
 //! Whatever is said here is so; much that is so is not found. Values are tried with the very tests of the table. What holds of one value
 //! need not hold of another, so nothing is made of two tests of a place that can have several values, unless one follows from the other.
 //! Each proof costs steps; when they are used up, nothing more is proved.
+//!
+//! Two ask for proofs: the compiler, which merges routes, and the analysis, which tells people about them. The compiler has little time and
+//! takes no memory, so that it compares trees as they lie there; the analysis also compares what they would be told as.
 
 use crate::canonical::canonical;
 use crate::condition::{AnyElement, ConditionIndex, Node, NodeKind, Truth};
@@ -13,10 +16,14 @@ use crate::table::{RouteTable, Text};
 use std::cmp::Ordering;
 
 /// Proves things of the conditions of a table.
-pub(super) struct Prover<'t> {
+pub(crate) struct Prover<'t> {
     table: &'t RouteTable,
     /// How much work may still be done.
     steps: u64,
+    /// Whether parts that are spelled differently may be put into words to find that they say the same, which takes memory.
+    tells: bool,
+    /// For texts that are tried in lower case.
+    folded: Vec<u8>,
 }
 
 /// A test that is true of a text.
@@ -28,12 +35,21 @@ enum Part<'t> {
 }
 
 impl<'t> Prover<'t> {
-    pub(super) fn new(table: &'t RouteTable, steps: u64) -> Self {
-        Prover { table, steps }
+    pub(crate) fn new(table: &'t RouteTable, steps: u64) -> Self {
+        Prover { table, steps, tells: true, folded: Vec::new() }
+    }
+
+    /// One that takes next to no memory, and has no steps before it is given some.
+    pub(crate) fn frugal(table: &'t RouteTable) -> Self {
+        Prover { tells: false, ..Prover::new(table, 0) }
+    }
+
+    pub(crate) fn give(&mut self, steps: u64) {
+        self.steps = steps;
     }
 
     /// Whether there was enough work to be had for all that was asked.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.steps > 0
     }
 
@@ -44,7 +60,7 @@ impl<'t> Prover<'t> {
     }
 
     /// Whether condition `b` is true whenever `a` is.
-    pub(super) fn follows(&mut self, a: ConditionIndex, b: ConditionIndex) -> bool {
+    pub(crate) fn follows(&mut self, a: ConditionIndex, b: ConditionIndex) -> bool {
         match (a, b) {
             (_, ConditionIndex::ALWAYS) => true,
             (ConditionIndex::ALWAYS, _) => false,
@@ -79,7 +95,7 @@ impl<'t> Prover<'t> {
 
     fn is_same(&mut self, a: u32, b: u32) -> bool {
         let told = |at| self.table.condition_at(at).as_ref().map(canonical);
-        told(a) == told(b)
+        self.table.conditions.is_same_tree(a, b) || (self.tells && told(a) == told(b))
     }
 
     fn any_follows(&mut self, a: u32, p: u32, b: u32, q: u32) -> bool {
@@ -103,7 +119,9 @@ impl<'t> Prover<'t> {
         match (of_p.test, of_q.test) {
             _ if p == q => return true,
             // Compiled: they are equal if they are told alike.
-            (Test::Cidr(_), Test::Cidr(_)) | (Test::Wildcard(_), Test::Wildcard(_)) => return told(p) == told(q),
+            (Test::Cidr(_), Test::Cidr(_)) | (Test::Wildcard(_), Test::Wildcard(_)) => {
+                return self.tells && told(p) == told(q);
+            }
             _ => {}
         }
         if of_p.attribute != of_q.attribute
@@ -138,7 +156,7 @@ impl<'t> Prover<'t> {
     }
 
     /// Whether the condition is true of no event.
-    pub(super) fn never(&mut self, condition: ConditionIndex) -> bool {
+    pub(crate) fn never(&mut self, condition: ConditionIndex) -> bool {
         match condition {
             ConditionIndex::ALWAYS => false,
             ConditionIndex(root) => self.is_never(root),
@@ -255,7 +273,7 @@ impl<'t> Prover<'t> {
     }
 
     /// What a test says of a value. `None`: it can't be tried.
-    fn says(&self, predicate: &Predicate, value: Literal) -> Option<Truth> {
+    fn says(&mut self, predicate: &Predicate, value: Literal) -> Option<Truth> {
         let RouteTable { conditions, texts, .. } = self.table;
         let datum = match value {
             Literal::Text(text) => Datum::Text(text.bytes_of(texts)),
@@ -263,7 +281,7 @@ impl<'t> Prover<'t> {
             Literal::Boolean(value) => Datum::Boolean(value),
             Literal::Null => Datum::Null,
         };
-        Some(conditions.literals.test(texts, predicate, &datum, &mut Vec::new()))
+        Some(conditions.literals.test(texts, predicate, &datum, &mut self.folded))
     }
 
     fn bounds(&self, place: u32) -> Option<&'t Bounds> {
