@@ -321,7 +321,7 @@ fn file_by_type(table: &mut RouteTable, scratch: &mut Scratch) {
     }
 }
 
-/// Finds the distinct keys, and says in each posting which one is its own.
+/// Finds the distinct keys, and says in each posting which one is its own. Those that were gathered before are forgotten.
 fn gather_keys(scratch: &mut Scratch) {
     let Scratch { keys, keys_by_text, postings, texts, lengths, .. } = scratch;
     if !keys.is_empty() {

@@ -5,16 +5,17 @@
 //! removed, alone or with all others of which that is said, and no event goes elsewhere. (Which of several routes is named on a delivery can
 //! change: it is the first one.) Not everything is found; [`proof`](crate::proof) says how far it goes.
 
+mod asked;
+
 use crate::canonical::{canonical, types_of};
 use crate::compile::compile;
-use crate::condition::{ConditionIndex, NodeKind};
+use crate::condition::ConditionIndex;
 use crate::fault::Refused;
-use crate::fields::FieldIndex;
 use crate::filed::RouteTypes;
 use crate::merged::{Aggregation, MergedRoute, WhyMerged};
-use crate::predicate::Attribute;
 use crate::proof::Prover;
 use crate::table::RouteTable;
+use asked::Asked;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use veltrix_proto::v1::{self, OnAbsent, RouteMap, destination, unmatched};
 
@@ -441,44 +442,6 @@ impl<'m> Routes<'m> {
             }
         });
         (costs.collect(), sharing)
-    }
-}
-
-/// What a condition asks for.
-#[derive(Default)]
-struct Asked {
-    tests_written: usize,
-    tests: BTreeSet<u32>,
-    fields: BTreeSet<FieldIndex>,
-    any_elements: usize,
-}
-
-impl Asked {
-    fn of(table: &RouteTable, condition: ConditionIndex) -> Asked {
-        let mut asked = Asked::default();
-        let ConditionIndex(root) = condition;
-        let Some(end) = table.conditions.node(root).map(|node| node.end) else { return asked };
-        for node in (root..end).filter_map(|at| table.conditions.node(at)) {
-            match node.kind {
-                NodeKind::Predicate(index) => {
-                    asked.tests_written += 1;
-                    asked.tests.insert(index);
-                    let attribute = table.conditions.predicates.get(index as usize).map(|known| known.attribute);
-                    if let Some(Attribute::Field(field)) = attribute {
-                        asked.fields.insert(field);
-                    }
-                }
-                NodeKind::AnyElement(index) => {
-                    asked.any_elements += 1;
-                    let over = table.conditions.any_elements.get(index as usize).map(|any| any.over);
-                    if let Some(crate::condition::Over::Field(field)) = over {
-                        asked.fields.insert(field);
-                    }
-                }
-                _ => {}
-            }
-        }
-        asked
     }
 }
 

@@ -6,15 +6,16 @@
 //! what is not found stays compiled, which is always right. Maps in which each type has one route are not looked at at all.
 
 use super::groups::{each_part, group};
-use super::{Key, Posting, Scratch, hash_of};
+use super::{Posting, Scratch, hash_of};
 use crate::condition::{ConditionIndex, Conditions, NodeKind, range};
 use crate::interned::Interned;
-use crate::key_index;
 use crate::merged::MergedRow;
 use crate::proof::Prover;
-use crate::table::{Candidate, FanOut, KeyKind, PrefixLength, RouteIndex, RouteTable, Text, space};
+use crate::table::{Candidate, DestinationIndex, FanOut, KeyKind, RouteIndex, RouteTable, Text};
+use about::{About, OfSlot, Place, Run};
 use std::hash::{Hash, Hasher};
 
+mod about;
 #[cfg(test)]
 mod tests;
 
@@ -26,8 +27,6 @@ const CHAIN_MAX: usize = 16;
 const PARTS_MAX: usize = 16;
 /// Different lengths of prefixes that could cover a route's first type and are looked for.
 const PREFIXES_MAX: usize = 8;
-/// Pairs of types that are compared to find whether one route is about all types of another, unless they are the same ones.
-const TYPE_PAIRS_MAX: usize = 4_096;
 /// Steps of proving that what one route asks for follows from what another one does, for all that it is compared with.
 const STEPS_MAX: u64 = 256;
 
@@ -49,35 +48,26 @@ pub(crate) struct MergeScratch {
     pub(crate) is_off: bool,
 }
 
-/// A route with all of its types.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    candidate: Candidate,
-    slot: u32,
-    place: Place,
-}
-
-/// Where a route stands.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    /// Among the postings; of a route that is about any type among the routes that are.
-    first: u32,
-    /// How many postings it has; none if it is about any type.
-    count: u32,
-}
-
-impl Run {
-    fn is_any(&self) -> bool {
-        self.place.count == 0
-    }
-}
-
 /// A route that others may be merged into, and what tells soon that another one can't be.
 #[derive(Clone, Copy, Debug)]
 struct Noted {
     place: Place,
-    /// A bit for each part of its condition; several can have the same one.
-    bits: u64,
+    bits: Bits,
+}
+
+/// What tells soon that one route can't be merged into another: a bit for each part of its condition, and for each destination. Several can
+/// have the same one.
+#[derive(Clone, Copy, Debug)]
+struct Bits {
+    parts: u32,
+    to: u32,
+}
+
+impl Bits {
+    /// Whether a route may ask for all that `self` asks for, and go nowhere else.
+    fn may_cover(self, own: Bits) -> bool {
+        self.parts & !own.parts | own.to & !self.to == 0
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +78,7 @@ struct Link {
     earlier: u32,
 }
 
-/// Odd, and with as many ones as zeros: its product with a number has that one's bits spread over the upper ones.
+/// Its product with a number has that one's bits spread over the upper ones.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The part of a condition that asks for nothing.
 const NO_PART: u64 = 0;
@@ -193,93 +183,6 @@ pub(super) fn lead_to_narrower(table: &mut RouteTable, scratch: &mut Scratch) {
     }
 }
 
-/// Which routes stand under which types.
-struct About<'m> {
-    keys: &'m [Key],
-    keys_by_text: &'m Interned,
-    postings: &'m [Posting],
-    any: &'m [(u32, Candidate)],
-    texts: &'m str,
-    lengths: &'m [(u32, PrefixLength)],
-}
-
-/// What the slot of the route at hand has.
-#[derive(Clone, Copy, Debug)]
-struct OfSlot<'m> {
-    slot: u32,
-    lengths: &'m [(u32, PrefixLength)],
-    any: usize,
-}
-
-impl<'m> About<'m> {
-    fn of_slot(&self, slot: u32) -> OfSlot<'m> {
-        let first = self.lengths.partition_point(|(of, _)| *of < slot);
-        let lengths = self.lengths.get(first..).unwrap_or_default();
-        let lengths = lengths.get(..lengths.partition_point(|(of, _)| *of == slot)).unwrap_or_default();
-        let any = self.any.partition_point(|(of, _)| *of <= slot) - self.any.partition_point(|(of, _)| *of < slot);
-        OfSlot { slot, lengths, any }
-    }
-
-    /// The route whose postings begin at `first`.
-    fn run_at(&self, first: usize) -> Option<Run> {
-        let Posting { candidate, space, .. } = *self.postings.get(first)?;
-        let rest = self.postings.get(first..).unwrap_or_default();
-        let count = rest.iter().take_while(|posting| posting.candidate.route == candidate.route).count();
-        let place = Place { first: first as u32, count: count as u32 };
-        Some(Run { candidate, slot: space >> 1, place })
-    }
-
-    /// The route at a place among those that are about any type.
-    fn any_at(&self, first: usize) -> Option<Run> {
-        let (slot, candidate) = *self.any.get(first)?;
-        Some(Run { candidate, slot, place: Place { first: first as u32, count: 0 } })
-    }
-
-    fn run_of(&self, place: Place) -> Option<Run> {
-        if place.count == 0 {
-            return self.any_at(place.first as usize);
-        }
-        let Posting { candidate, space, .. } = *self.postings.get(place.first as usize)?;
-        Some(Run { candidate, slot: space >> 1, place })
-    }
-
-    fn postings_of(&self, run: &Run) -> &'m [Posting] {
-        self.postings.get(range(run.place.first, run.place.count)).unwrap_or_default()
-    }
-
-    fn is_shared(&self, posting: &Posting) -> bool {
-        self.keys.get(posting.key as usize).is_some_and(|key| key.count > 1)
-    }
-
-    /// The key of this prefix, if a route stands under it.
-    fn prefix(&self, slot: u32, prefix: &[u8]) -> Option<u32> {
-        let space = space(slot, KeyKind::Prefix);
-        self.keys_by_text.find(key_index::hash(space, prefix), |key| {
-            let posting = self.keys.get(key as usize).and_then(|key| self.postings.get(key.posting as usize));
-            posting.is_some_and(|posting| posting.space == space && posting.text.bytes_of(self.texts) == prefix)
-        })
-    }
-
-    /// Whether every event that meets `run` meets `other`, too; and whether they are about the same types.
-    fn types(&self, run: &Run, other: &Run) -> Option<bool> {
-        if run.is_any() || other.is_any() {
-            return other.is_any().then_some(run.is_any());
-        }
-        let (own, others) = (self.postings_of(run), self.postings_of(other));
-        if own.len() == others.len() && own.iter().zip(others).all(|(a, b)| a.key == b.key) {
-            return Some(true);
-        }
-        let is_covered = |own: &Posting| {
-            others.iter().any(|other| {
-                let is_prefix = other.space & 1 == KeyKind::Prefix as u32;
-                other.key == own.key
-                    || is_prefix && own.text.bytes_of(self.texts).starts_with(other.text.bytes_of(self.texts))
-            })
-        };
-        (own.len() * others.len() <= TYPE_PAIRS_MAX && own.iter().all(is_covered)).then_some(false)
-    }
-}
-
 struct Merger<'m> {
     table: &'m RouteTable,
     about: About<'m>,
@@ -329,15 +232,18 @@ impl<'m> Merger<'m> {
         if of_slot.any == 0 && of_slot.lengths.is_empty() && !postings.iter().any(is_met) {
             return;
         }
-        let bits = self.gather_parts(&run);
+        self.gather_parts(&run);
+        let parts = self.notes.parts.iter().fold(0, |bits, part| bits | bit_of(*part));
+        let to = self.goes_to(&run.candidate).iter().fold(0, |bits, to| bits | bit_of(to.0.into()));
+        let bits = Bits { parts, to };
         match self.find(&run, bits, of_slot) {
             Some(merge) => self.notes.merges.push(merge),
             None => self.note(&run, bits),
         }
     }
 
-    /// Finds the parts of a route's condition, and the bits that stand for them.
-    fn gather_parts(&mut self, run: &Run) -> u64 {
+    /// Finds the parts of a route's condition.
+    fn gather_parts(&mut self, run: &Run) {
         let conditions = &self.table.conditions;
         let parts = &mut self.notes.parts;
         parts.clear();
@@ -348,12 +254,11 @@ impl<'m> Merger<'m> {
             parts.sort_unstable_by(|a, b| b.cmp(a));
             parts.dedup();
         }
-        parts.iter().fold(0, |bits, part| bits | 1 << (part.wrapping_mul(SPREAD) >> 58))
     }
 
     /// Notes the route at hand under all of its types, and the part of its condition that the fewest others have: that is taken to be the one
     /// that was the last to be new in the map.
-    fn note(&mut self, run: &Run, bits: u64) {
+    fn note(&mut self, run: &Run, bits: Bits) {
         let noted = self.notes.noted.len() as u32;
         self.notes.noted.push(Noted { place: run.place, bits });
         self.sizes |= 1 << self.notes.parts.len().min(63);
@@ -384,7 +289,7 @@ impl<'m> Merger<'m> {
     }
 
     /// What the route at hand can be merged into.
-    fn find(&mut self, own: &Run, bits: u64, of_slot: OfSlot<'_>) -> Option<Merge> {
+    fn find(&mut self, own: &Run, bits: Bits, of_slot: OfSlot<'_>) -> Option<Merge> {
         self.gather_buckets(own, of_slot);
         self.prover.give(STEPS_MAX);
         self.compared = 0;
@@ -436,13 +341,13 @@ impl<'m> Merger<'m> {
     }
 
     /// Looks for what the route at hand can be merged into in one chain.
-    fn find_in(&mut self, hash: u64, own: &Run, bits: u64) -> Option<Merge> {
+    fn find_in(&mut self, hash: u64, own: &Run, bits: Bits) -> Option<Merge> {
         let first = self.notes.chains.find(hash, |_| true)?;
         let mut link = self.notes.links.get(first as usize)?.earlier;
         for _ in 0..CHAIN_MAX {
             let Link { noted, earlier } = *self.notes.links.get(link as usize)?;
             let other = *self.notes.noted.get(noted as usize)?;
-            if other.bits & !bits == 0 {
+            if other.bits.may_cover(bits) {
                 if self.compared == COMPARED_MAX {
                     return None;
                 }
@@ -503,15 +408,20 @@ impl<'m> Merger<'m> {
         self.prover.follows(a, b).then_some((false, has_same_types))
     }
 
-    fn goes_wherever(&self, other: &Candidate, own: &Candidate) -> bool {
+    fn goes_to(&self, candidate: &Candidate) -> &'m [DestinationIndex] {
         let RouteTable { fan_outs, fan_out_destinations, .. } = self.table;
-        let to = |candidate: &Candidate| {
-            let FanOut { first, count } = fan_outs.get(candidate.fan_out as usize).copied().unwrap_or_default();
-            fan_out_destinations.get(range(first, count)).unwrap_or_default()
-        };
-        let others = to(other);
-        own.fan_out == other.fan_out || to(own).iter().all(|destination| others.contains(destination))
+        let FanOut { first, count } = fan_outs.get(candidate.fan_out as usize).copied().unwrap_or_default();
+        fan_out_destinations.get(range(first, count)).unwrap_or_default()
     }
+
+    fn goes_wherever(&self, other: &Candidate, own: &Candidate) -> bool {
+        let others = self.goes_to(other);
+        own.fan_out == other.fan_out || self.goes_to(own).iter().all(|destination| others.contains(destination))
+    }
+}
+
+fn bit_of(number: u64) -> u32 {
+    1 << (number.wrapping_mul(SPREAD) >> 59)
 }
 
 /// What stands for "any type" of a slot among the chains' types, which are places of keys.
