@@ -166,13 +166,13 @@ impl Matches {
         &self.routes
     }
 
-    /// The routes whose condition is absent, in the order of the map.
+    /// The routes whose condition is absent, in the order of the map: all that ask for a dead letter then, and some of the others.
     pub fn undecided(&self) -> &[RouteIndex] {
         &self.undecided
     }
 
-    /// The routes whose condition depends on lookups, in the order of the map. Who wants to know of them uses [`RouteTable::route`],
-    /// which can be given answers.
+    /// The routes whose condition depends on lookups, in the order of the map: all that may match, and some that may only be absent. Who
+    /// wants to know what becomes of them uses [`RouteTable::route`], which can be given answers.
     pub fn waiting(&self) -> &[RouteIndex] {
         &self.waiting
     }
