@@ -33,8 +33,6 @@ const STEPS_MAX: u64 = 256;
 /// What merging needs besides the table itself.
 #[derive(Debug, Default)]
 pub(crate) struct MergeScratch {
-    /// Routes that others may be merged into.
-    noted: Vec<Noted>,
     /// All chains; the first link of each is found by its hash.
     links: Vec<Link>,
     chains: Interned,
@@ -46,13 +44,6 @@ pub(crate) struct MergeScratch {
     /// Leaves every route where it is, so that tests can compare.
     #[cfg(test)]
     pub(crate) is_off: bool,
-}
-
-/// A route that others may be merged into, and what tells soon that another one can't be.
-#[derive(Clone, Copy, Debug)]
-struct Noted {
-    place: Place,
-    bits: Bits,
 }
 
 /// What tells soon that one route can't be merged into another: a bit for each part of its condition, and for each destination. Several can
@@ -70,10 +61,11 @@ impl Bits {
     }
 }
 
+/// A route that others may be merged into.
 #[derive(Clone, Copy, Debug)]
 struct Link {
-    /// Place among the noted routes.
-    noted: u32,
+    place: Place,
+    bits: Bits,
     /// The link before it; of the first one the last.
     earlier: u32,
 }
@@ -94,7 +86,6 @@ struct Merge {
 
 impl MergeScratch {
     pub(crate) fn clear(&mut self) {
-        self.noted.clear();
         self.links.clear();
         self.chains.clear();
         self.merges.clear();
@@ -115,7 +106,6 @@ pub(super) fn merge(table: &mut RouteTable, scratch: &mut Scratch) -> bool {
         return false;
     }
     let Scratch { keys, keys_by_text, postings, any, texts, lengths, merge: notes, .. } = &mut *scratch;
-    notes.noted.reserve(postings.len() + any.len());
     notes.links.reserve(postings.len() + any.len());
     let prover = Prover::frugal(table);
     let about = About { keys, keys_by_text, postings, any, texts, lengths };
@@ -259,33 +249,26 @@ impl<'m> Merger<'m> {
     /// Notes the route at hand under all of its types, and the part of its condition that the fewest others have: that is taken to be the one
     /// that was the last to be new in the map.
     fn note(&mut self, run: &Run, bits: Bits) {
-        let noted = self.notes.noted.len() as u32;
-        self.notes.noted.push(Noted { place: run.place, bits });
         self.sizes |= 1 << self.notes.parts.len().min(63);
         let part = self.notes.parts.first().copied().unwrap_or(NO_PART);
         if run.is_any() {
-            return self.link(mixed(any_of(run.slot), part), noted);
+            return self.link(mixed(any_of(run.slot), part), run.place, bits);
         }
         for posting in self.about.postings_of(run) {
             // Nobody who stands under another type looks for a whole type.
             if posting.space & 1 == KeyKind::Prefix as u32 || self.about.is_shared(posting) {
-                self.link(mixed(u64::from(posting.key), part), noted);
+                self.link(mixed(u64::from(posting.key), part), run.place, bits);
             }
         }
     }
 
-    fn link(&mut self, hash: u64, noted: u32) {
+    fn link(&mut self, hash: u64, place: Place, bits: Bits) {
         let MergeScratch { chains, links, .. } = &mut *self.notes;
-        let place = links.len() as u32;
+        let last = links.len() as u32;
         // Two chains whose hashes are taken for the same are one. It says only what to compare.
-        let first = chains.find_or_add(hash, links.len(), |_| true).unwrap_or(place);
-        links.push(Link { noted, earlier: place });
-        if let Some(first) = links.get_mut(first as usize) {
-            let earlier = std::mem::replace(&mut first.earlier, place);
-            if let Some(link) = links.get_mut(place as usize) {
-                link.earlier = earlier;
-            }
-        }
+        let first = chains.find_or_add(hash, links.len(), |_| true).unwrap_or(last);
+        let earlier = links.get_mut(first as usize).map(|first| std::mem::replace(&mut first.earlier, last));
+        links.push(Link { place, bits, earlier: earlier.unwrap_or(last) });
     }
 
     /// What the route at hand can be merged into.
@@ -345,8 +328,7 @@ impl<'m> Merger<'m> {
         let first = self.notes.chains.find(hash, |_| true)?;
         let mut link = self.notes.links.get(first as usize)?.earlier;
         for _ in 0..CHAIN_MAX {
-            let Link { noted, earlier } = *self.notes.links.get(link as usize)?;
-            let other = *self.notes.noted.get(noted as usize)?;
+            let other = *self.notes.links.get(link as usize)?;
             if other.bits.may_cover(bits) {
                 if self.compared == COMPARED_MAX {
                     return None;
@@ -360,7 +342,7 @@ impl<'m> Merger<'m> {
             if link == first {
                 return None;
             }
-            link = earlier;
+            link = other.earlier;
         }
         None
     }
@@ -431,10 +413,7 @@ fn any_of(slot: u32) -> u64 {
 
 /// The hash of a chain.
 fn mixed(bucket: u64, part: u64) -> u64 {
-    hash_of(|hasher| {
-        hasher.write_u64(bucket);
-        hasher.write_u64(part);
-    })
+    (bucket.wrapping_mul(SPREAD) ^ part).wrapping_mul(SPREAD)
 }
 
 /// The same for parts that are the same, of whichever routes. Greater for predicates that were new in the map later, and for what is no
