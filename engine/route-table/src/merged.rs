@@ -172,7 +172,7 @@ impl RouteTable {
 
     /// Lists the merged routes that match, when all others were asked.
     #[inline(never)]
-    pub(crate) fn match_merged(&self, facts: &Facts<'_>, mut work: Work<'_>, out: &mut Matching<'_>) {
+    pub(crate) fn match_merged(&self, facts: &Facts<'_>, work: &mut Work<'_>, out: &mut Matching<'_>) {
         let is_about = |row: &&MergedRow| self.merged.is_about(row, &self.texts, facts.event_type);
         let Matching { routes, undecided, waiting } = out;
         let mut asked = [0; 3];
@@ -196,7 +196,7 @@ impl RouteTable {
             if let Some(narrower) = self.merged.narrower_than(into) {
                 let event_type = facts.event_type;
                 let mut sink = Narrower { table: self, rows: self.merged.of(into), event_type, out };
-                self.consider(narrower, &evaluation, work.again(), &mut sink);
+                self.consider(narrower, &evaluation, work, &mut sink);
             }
         }
     }

@@ -343,8 +343,8 @@ impl RouteTable {
         out.begin(self);
         let Matches { routes, undecided, waiting, memory } = out;
         let mut matching = Matching { routes, undecided, waiting };
-        let slot = self.with_facts(event, &NO_ANSWERS, memory, |facts, mut work| {
-            let slot = self.ask_slots(facts, work.again(), &mut matching);
+        let slot = self.with_facts(event, &NO_ANSWERS, memory, |facts, work| {
+            let slot = self.ask_slots(facts, work, &mut matching);
             if !self.merged.is_empty() {
                 self.match_merged(facts, work, &mut matching);
             }
