@@ -4,7 +4,7 @@
 mod with_payload;
 
 use crate::access::{Access, Affix, LENGTHS_MAX, Line};
-use crate::compile::compile;
+use crate::compile::{Compiler, compile};
 use crate::condition::Truth;
 use crate::evaluate::Memory;
 use crate::group::Sink;
@@ -13,6 +13,7 @@ use crate::table::{Candidate, RouteTable};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use prost::Message;
 use std::collections::BTreeMap;
 use veltrix_proto::v1::{
     Cidrs, Condition, Conditions, Destination, EventTypes, Field, KafkaTopic, Literal, Predicate, Range, Route,
@@ -39,7 +40,7 @@ fn of_field(test: predicate::Test) -> Condition {
     }
 }
 
-/// A table of routes for any type.
+/// A table of routes for any type, none of them merged into another.
 fn table(conditions: impl Iterator<Item = Condition>) -> RouteTable {
     let route = |(number, when): (usize, Condition)| Route {
         id: format!("{number}"),
@@ -55,7 +56,9 @@ fn table(conditions: impl Iterator<Item = Condition>) -> RouteTable {
         routes: conditions.enumerate().map(route).collect(),
         ..RouteMap::default()
     };
-    compile(&map).unwrap()
+    let mut compiler = Compiler::new();
+    compiler.scratch.merge.is_off = true;
+    compiler.compile(&map.encode_to_vec()).unwrap()
 }
 
 /// The routes that are decided of an event, and those among them that match.
