@@ -16,6 +16,7 @@ use crate::merged::{Aggregation, MergedRoute, WhyMerged};
 use crate::proof::Prover;
 use crate::table::RouteTable;
 use asked::Asked;
+use prost::Message;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use veltrix_proto::v1::{self, OnAbsent, RouteMap, destination, unmatched};
 
@@ -250,6 +251,8 @@ struct Analyzed<'m> {
     types: RouteTypes,
     to: BTreeSet<&'m str>,
     condition: ConditionIndex,
+    /// The same for routes whose conditions say the same.
+    says: usize,
 }
 
 impl Analyzed<'_> {
@@ -280,6 +283,11 @@ impl<'m> Routes<'m> {
             (0..).zip(&row.routes).map(move |(place, route): (usize, _)| (tenant + 1, path(place), route))
         });
         let all = own.map(|(slot, path, route): (usize, String, _)| (slot, path, route)).chain(of_tenants);
+        let mut said = HashMap::new();
+        let mut says = |route: &v1::Route| {
+            let next = said.len();
+            *said.entry(route.when.as_ref().map(|when| canonical(when).encode_to_vec())).or_insert(next)
+        };
         let list = (0..).zip(all).zip(&table.routes).map(|((place, (slot, path, message)), row)| Analyzed {
             message,
             place,
@@ -288,6 +296,7 @@ impl<'m> Routes<'m> {
             types: types_of(&message.types.clone().unwrap_or_default()),
             to: message.to.iter().map(String::as_str).collect(),
             condition: row.condition,
+            says: says(message),
         });
         let list: Vec<Analyzed<'m>> = list.collect();
         let (mut exact, mut prefixes, mut any) = (HashMap::new(), HashMap::new(), HashMap::new());
@@ -324,7 +333,7 @@ impl<'m> Routes<'m> {
                     continue;
                 }
                 let Some(other) = self.list.get(other).filter(|other| is_about_all(other, route)) else { continue };
-                let has_same_condition = same_condition(route.message, other.message);
+                let has_same_condition = route.says == other.says;
                 if route.message.exclusive.is_some() {
                     let wants_all = |prover: &mut Prover<'_>| {
                         has_same_condition || prover.follows(route.condition, other.condition)
@@ -470,8 +479,4 @@ fn is_before(other: &Analyzed<'_>, route: &Analyzed<'_>) -> bool {
 /// Whether `other` makes a dead letter wherever `route` does, given that their conditions are the same.
 fn is_as_strict(route: &Analyzed<'_>, other: &Analyzed<'_>) -> bool {
     route.message.on_absent() != OnAbsent::DeadLetter || other.message.on_absent() == OnAbsent::DeadLetter
-}
-
-fn same_condition(a: &v1::Route, b: &v1::Route) -> bool {
-    a.when.as_ref().map(canonical) == b.when.as_ref().map(canonical)
 }
