@@ -15,7 +15,7 @@ use crate::evaluate::{Buffers, Evaluation, Scope, Work, datum};
 use crate::fields::{FieldIndex, PlanIndex, Reading};
 use crate::found::Kind;
 use crate::predicate::{Attribute, Datum};
-use crate::rows::{AllRows, Row};
+use crate::rows::{AllRows, Row, words_of};
 use crate::table::{Candidate, RouteTable};
 use crate::value::text::{self, Excerpt};
 use crate::value::wildcard_set::{self, WildcardSet};
@@ -229,7 +229,7 @@ impl RouteTable {
     fn decide_large(&self, group: &Group, evaluation: &Evaluation<'_>, work: &mut Work<'_>, out: &mut dyn Sink) {
         let Work { readers, bits, buffers } = work;
         let Some((reader, readers)) = readers.split_first_mut() else { return };
-        let words = (group.members as usize).div_ceil(64);
+        let words = words_of(group.members);
         let Bits { rows, matched } = &mut **bits;
         let [alive, passed, barred, total, zone] = rows.each_mut().map(|row| {
             row.resize(row.len().max(words), 0);

@@ -224,7 +224,7 @@ impl Row for &mut [u64] {
             return self.iter_mut().zip(rows.from(row)).for_each(|(row, other)| *row = !other);
         }
         <[u64]>::fill(self, u64::MAX);
-        self.remove_listed(rows, row);
+        remove_listed(self, rows, row);
     }
 
     fn or(&mut self, rows: &AllRows, row: u32) {
@@ -242,7 +242,7 @@ impl Row for &mut [u64] {
         if row & LISTED == 0 {
             return is_any(self.iter_mut().zip(rows.from(row)), |row, other| row & !other);
         }
-        self.remove_listed(rows, row);
+        remove_listed(self, rows, row);
         self.iter().fold(0, |left, word| left | word) != 0
     }
 
@@ -271,16 +271,10 @@ impl Row for &mut [u64] {
     }
 }
 
-trait RemoveListed {
-    fn remove_listed(&mut self, rows: &AllRows, row: u32);
-}
-
-impl RemoveListed for [u64] {
-    fn remove_listed(&mut self, rows: &AllRows, row: u32) {
-        for member in rows.listed(row) {
-            if let Some(word) = self.get_mut(member / 64) {
-                *word &= !(1 << (member % 64));
-            }
+fn remove_listed(words: &mut [u64], rows: &AllRows, row: u32) {
+    for member in rows.listed(row) {
+        if let Some(word) = words.get_mut(member / 64) {
+            *word &= !(1 << (member % 64));
         }
     }
 }

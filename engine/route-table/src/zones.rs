@@ -183,9 +183,14 @@ impl AllZones {
             Some(RowsOf::Each { first_row, words: words as u32 })
         } else {
             scratch.turns.clear();
-            each_said(&mut |test, among, truth| scratch.note(bits, members, test, &among, truth));
-            let are_few = scratch.turns.len() <= members as usize * TURNS_PER_MEMBER && members <= Toggle::MEMBERS_MAX;
-            are_few.then(|| self.add_steps(zones as u32, (members, none), bits, scratch))
+            let turns_max = if members <= Toggle::MEMBERS_MAX { members as usize * TURNS_PER_MEMBER } else { 0 };
+            each_said(&mut |test, among, truth| {
+                // One list of thousands of numbers, shared by as many routes, has millions.
+                if scratch.turns.len() <= turns_max {
+                    scratch.note(bits, members, test, &among, truth);
+                }
+            });
+            (scratch.turns.len() <= turns_max).then(|| self.add_steps(zones as u32, (members, none), bits, scratch))
         };
         let Some(rows) = rows else {
             self.bounds.truncate(first);
