@@ -124,6 +124,8 @@ pub(crate) struct Scratch {
     pub(crate) predicates: Interned,
     pub(crate) spellings: Interned,
     pub(crate) spelled: Vec<Spelling>,
+    /// The bytes of the predicates that texts stand for.
+    pub(crate) of_texts: Vec<u8>,
     pub(crate) fan_outs: Interned,
     pub(crate) exclusive_groups: Vec<ExclusiveGroup>,
     pub(crate) exclusive_names: Interned,
@@ -153,9 +155,11 @@ pub(crate) struct Segment {
     pub(crate) index: Option<u32>,
 }
 
-/// The bytes of a predicate in the map, and the predicate that they stand for.
+/// The bytes of a predicate, and the predicate that they stand for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spelling {
+    /// Whether they stand in the map itself, and not among those that its texts stand for.
+    pub(crate) is_of_map: bool,
     pub(crate) at: u32,
     pub(crate) len: u32,
     pub(crate) predicate: u32,
@@ -256,6 +260,7 @@ impl Scratch {
         self.keys.clear();
         self.lengths.clear();
         self.spelled.clear();
+        self.of_texts.clear();
         self.wishes.clear();
         self.looked_up.clear();
         self.groups.clear();

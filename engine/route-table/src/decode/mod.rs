@@ -16,6 +16,7 @@ mod fields;
 mod lookups;
 mod messages;
 mod predicates;
+mod said;
 mod share;
 mod sources;
 mod templates;

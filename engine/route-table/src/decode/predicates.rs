@@ -1,12 +1,13 @@
 //! Reads predicates into a list in which each different one stands once, and the places and values that they speak of.
 
 use super::Decoder;
-use crate::compile::{Scratch, Spelling, hash_bytes, hash_of, hash_text, intern_field};
+use super::said::Kept;
+use crate::compile::{Scratch, Spelling, hash_bytes, hash_text, intern_field};
 use crate::condition::{NodeKind, range};
 use crate::fault::Fault;
 use crate::fields::FieldIndex;
 use crate::limits;
-use crate::predicate::{Attribute, Bound, Bounds, ElementPlace, Literal, Literals, Predicate, Test, Types};
+use crate::predicate::{Attribute, Bound, Bounds, ElementPlace, Literal, Predicate, Test, Types};
 use crate::table::{RouteTable, Text};
 use crate::value::cidr::Block;
 use crate::value::fold;
@@ -14,7 +15,6 @@ use crate::value::number::Decimal;
 use crate::value::wildcard::Wildcard;
 use crate::wire::{Field, Reader};
 use std::cmp::Ordering;
-use std::hash::{Hash, Hasher};
 
 /// What a predicate that is being read says so far.
 #[derive(Default)]
@@ -34,20 +34,29 @@ impl Decoder<'_> {
     pub(super) fn predicate(&mut self, predicate: Reader<'_>) {
         let (at, bytes) = predicate.rest();
         let hash = hash_bytes(bytes);
-        if self.is_map {
-            let Scratch { spellings, spelled, .. } = &*self.scratch;
-            let spelling = |index: u32| spelled.get(index as usize).copied().unwrap_or_default();
-            let same = |index| self.map.get(range(spelling(index).at, spelling(index).len)) == Some(bytes);
-            if let Some(known) = spellings.find(hash, same) {
-                return self.predicate_node(spelling(known).predicate);
-            }
+        let Scratch { spellings, spelled, of_texts, .. } = &*self.scratch;
+        let spelling = |index: u32| spelled.get(index as usize).copied().unwrap_or_default();
+        let same = |index| {
+            let Spelling { is_of_map, at, len, .. } = spelling(index);
+            let source = if is_of_map { self.map } else { of_texts };
+            source.get(range(at, len)) == Some(bytes)
+        };
+        if let Some(known) = spellings.find(hash, same) {
+            return self.predicate_node(spelling(known).predicate);
         }
         let Some(index) = self.new_predicate(predicate) else { return };
         self.predicate_node(index);
         // What is refused is refused wherever it stands.
-        if self.is_map && self.scratch.reasons.is_empty() {
-            self.scratch.spellings.add(hash, self.scratch.spelled.len());
-            self.scratch.spelled.push(Spelling { at: at as u32, len: bytes.len() as u32, predicate: index });
+        if self.scratch.reasons.is_empty() {
+            let Scratch { spellings, spelled, of_texts, .. } = &mut *self.scratch;
+            let at = if self.is_map { at } else { of_texts.len() };
+            if !self.is_map {
+                of_texts.extend_from_slice(bytes);
+            }
+            // What texts stand for is longer than they are, by a factor that keeps it below 4 GiB.
+            let (at, len) = (at as u32, bytes.len() as u32);
+            spellings.add(hash, spelled.len());
+            spelled.push(Spelling { is_of_map: self.is_map, at, len, predicate: index });
         }
     }
 
@@ -59,6 +68,7 @@ impl Decoder<'_> {
     }
 
     fn new_predicate(&mut self, predicate: Reader<'_>) -> Option<u32> {
+        let kept = Kept::by(self.table);
         let mut fields = PredicateFields::default();
         self.each_field(predicate, |this, field| match field.number {
             1..=5 => this.predicate_attribute(field, &mut fields),
@@ -101,7 +111,7 @@ impl Decoder<'_> {
         let text_as_number = fields.text_as_number.unwrap_or_default();
         let attribute = fields.attribute?;
         let predicate = Predicate { attribute, test, about, on_missing, on_other_type, ignore_case, text_as_number };
-        Some(self.intern_predicate(predicate))
+        Some(self.intern_predicate(predicate, kept))
     }
 
     fn predicate_attribute<'a>(&mut self, field: Field<'a>, fields: &mut PredicateFields<'a>) {
@@ -233,11 +243,23 @@ impl Decoder<'_> {
             let is_over = self.within("dotted", None, |this| this.is_over(&limits::DOTTED_NAMES, names));
             dots = if is_over { 0 } else { (1 << names.saturating_sub(1)) - 1 };
         }
-        let known = intern_field(self.table, &mut self.scratch.fields, first_name, through_arrays, dots);
-        known.unwrap_or_else(|new| {
-            self.is_over(&limits::FIELDS, u64::from(new.0) + 1);
-            new
-        })
+        let RouteTable { fields, texts, .. } = &*self.table;
+        let names = fields.names.get(first_name..).unwrap_or_default();
+        let first_text = names.first().map_or(0, |name| name.at);
+        let len: u32 = names.iter().map(|name| name.len).sum();
+        let is_last = (first_text + len) as usize == texts.len();
+        match intern_field(self.table, &mut self.scratch.fields, first_name, through_arrays, dots) {
+            Ok(known) => {
+                if is_last {
+                    self.table.texts.truncate(first_text as usize);
+                }
+                known
+            }
+            Err(new) => {
+                self.is_over(&limits::FIELDS, u64::from(new.0) + 1);
+                new
+            }
+        }
     }
 
     /// Reads a test, and which types it is about.
@@ -504,118 +526,6 @@ impl Decoder<'_> {
             self.refuse_at("types", Fault::Missing);
         }
         Some(types)
-    }
-
-    /// The number of a predicate; one that says the same as an earlier one gets that one's, and leaves no values behind.
-    fn intern_predicate(&mut self, predicate: Predicate) -> u32 {
-        let RouteTable { conditions, texts, .. } = &mut *self.table;
-        let literals = &conditions.literals;
-        let key = |predicate: &Predicate| Said { predicate: *predicate, texts, literals };
-        let hash = hash_of(|hasher| key(&predicate).hash(hasher));
-        let known = |index: u32| conditions.predicates.get(index as usize);
-        let same = |index: u32| known(index).is_some_and(|known| key(known).is(&key(&predicate)));
-        match self.scratch.predicates.find_or_add(hash, conditions.predicates.len(), same) {
-            Ok(known) => {
-                if let Test::In { first, .. } = predicate.test {
-                    conditions.literals.lists.truncate(first as usize);
-                }
-                known
-            }
-            Err(new) => {
-                if let Test::In { first, count } = predicate.test
-                    && conditions.literals.lists.len() as u64 > limits::VALUES.max
-                {
-                    conditions.literals.lists.truncate(first as usize);
-                    self.values_left_out += u64::from(count);
-                }
-                conditions.predicates.push(predicate);
-                new
-            }
-        }
-    }
-}
-
-/// A predicate with what it compares with, so that two of them can be told apart by what they say.
-struct Said<'a> {
-    predicate: Predicate,
-    texts: &'a str,
-    literals: &'a Literals,
-}
-
-impl Said<'_> {
-    fn is(&self, other: &Said<'_>) -> bool {
-        let (a, b) = (&self.predicate, &other.predicate);
-        let flags = |said: &Predicate| {
-            (said.attribute, said.about, said.on_missing, said.on_other_type, said.ignore_case, said.text_as_number)
-        };
-        let text = |a: Text, b: Text| a.bytes_of(self.texts) == b.bytes_of(self.texts);
-        let same = |a: &Literal, b: &Literal| self.literals.order(self.texts, a, b) == Ordering::Equal;
-        let bound = |a: Option<Bound>, b: Option<Bound>| match (a, b) {
-            (Some(a), Some(b)) => a.inclusive == b.inclusive && same(&a.literal, &b.literal),
-            (None, None) => true,
-            _ => false,
-        };
-        flags(a) == flags(b)
-            && match (a.test, b.test) {
-                (Test::Equals(a), Test::Equals(b)) => same(&a, &b),
-                (Test::Prefix(a), Test::Prefix(b))
-                | (Test::Suffix(a), Test::Suffix(b))
-                | (Test::Contains(a), Test::Contains(b)) => text(a, b),
-                (Test::Exists(a), Test::Exists(b)) => a == b,
-                (Test::Types, Test::Types) => true,
-                (Test::Range(a), Test::Range(b)) => {
-                    let bounds = |index: u32| self.literals.bounds.get(index as usize);
-                    bounds(a).zip(bounds(b)).is_some_and(|(a, b)| bound(a.lower, b.lower) && bound(a.upper, b.upper))
-                }
-                (Test::Share(a), Test::Share(b)) => {
-                    let shares = |index: u32| self.literals.shares.get(index as usize);
-                    shares(a)
-                        .zip(shares(b))
-                        .is_some_and(|(a, b)| text(a.salt, b.salt) && (a.from, a.to) == (b.from, b.to))
-                }
-                (Test::In { first: f1, count: c1 }, Test::In { first: f2, count: c2 }) => {
-                    let (a, b) = (self.literals.list(f1, c1), self.literals.list(f2, c2));
-                    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-                }
-                // Compiled; those that are written alike were read once.
-                (Test::Wildcard(_), _) | (Test::Cidr(_), _) => false,
-                _ => false,
-            }
-    }
-}
-
-impl Hash for Said<'_> {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let literal = |hasher: &mut H, literal: &Literal| match literal {
-            Literal::Text(text) => text.bytes_of(self.texts).hash(hasher),
-            Literal::Number(number) => {
-                let number = self.literals.decimals.get(*number as usize);
-                number.map(|number| number.number(self.texts).key()).hash(hasher);
-            }
-            Literal::Boolean(value) => value.hash(hasher),
-            Literal::Null => {}
-        };
-        let Predicate { attribute, about, on_missing, .. } = self.predicate;
-        (attribute, about, on_missing, std::mem::discriminant(&self.predicate.test)).hash(hasher);
-        match self.predicate.test {
-            Test::Equals(value) => literal(hasher, &value),
-            Test::Prefix(text) | Test::Suffix(text) | Test::Contains(text) => text.bytes_of(self.texts).hash(hasher),
-            Test::In { first, count } => {
-                self.literals.list(first, count).iter().for_each(|value| literal(hasher, value));
-            }
-            Test::Range(bounds) => {
-                let bounds = self.literals.bounds.get(bounds as usize);
-                let bounds = bounds.into_iter().flat_map(|bounds| [bounds.lower, bounds.upper]).flatten();
-                bounds.for_each(|bound| literal(hasher, &bound.literal));
-            }
-            Test::Share(share) => {
-                let share = self.literals.shares.get(share as usize);
-                share.map(|share| (share.salt.bytes_of(self.texts), share.from, share.to)).hash(hasher);
-            }
-            // None is the same as another.
-            Test::Wildcard(place) | Test::Cidr(place) => place.hash(hasher),
-            Test::Exists(_) | Test::Types => {}
-        }
     }
 }
 

@@ -143,11 +143,12 @@ impl AllWanted {
         attribute: u32,
         predicates: &[u32],
     ) -> Option<(By, Reach)> {
-        let first = self.list.len();
+        let (first, first_span) = (self.list.len(), self.spans.len());
         let reaches = predicates.iter().map(|index| self.note(table, attribute, *index));
         let reach = reaches.fold(Reach::All, Reach::and);
         if reach == Reach::Beyond || self.list.len() - first > VALUES_MAX {
             self.list.truncate(first);
+            self.spans.truncate(first_span);
             return None;
         }
         Some((if self.is_searched(first..self.list.len()) { By::Search } else { By::Texts }, reach))
