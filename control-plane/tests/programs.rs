@@ -252,7 +252,7 @@ fn every_reason_names_the_schema_that_it_is_about() {
         option (veltrix.v1.event) = { type: \"hunt.lost\" routes: [{ id: \"lost\" to: \"nowhere\" }] }; }";
     write(directory.path(), "other.proto", other);
     let (code, _, stderr) = said(&ctl("", &["validate", directory.path().to_str().unwrap()]));
-    assert!(code == 1 && stderr.contains("\n  other.proto: routes[1].to[0]: "), "{stderr}");
+    assert!(code == 1 && stderr.contains("\n  other.proto:2: routes[1].to[0]: "), "{stderr}");
 }
 
 #[test]

@@ -3,11 +3,16 @@
 //! The files are compiled in this process, without protoc, and `veltrix/v1/*.proto` need not be on disk. What is collected is not
 //! yet known to be a map that can be routed by; [`Compiler::compile`](crate::Compiler::compile) says that.
 
+use crate::fault::{Reason, Refused};
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FileDescriptor, MessageDescriptor, Value};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use veltrix_proto::v1::{self, EventTypes, RouteMap};
+
+mod fields;
+mod origins;
+
+pub use origins::Place;
 
 /// Why schemas did not become a RouteMap.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,9 @@ pub enum SchemaError {
         /// The file that gave it again.
         second: String,
     },
+    /// Routes ask of an event's payload what its message does not have.
+    #[error(transparent)]
+    Routes(Refused),
 }
 
 fn quoted(paths: &[PathBuf]) -> String {
@@ -66,36 +74,19 @@ fn quoted(paths: &[PathBuf]) -> String {
 pub struct FromSchemas {
     /// What was collected.
     pub map: RouteMap,
-    /// By the name of a repeated field: the file of each of its elements.
-    files: BTreeMap<&'static str, Vec<String>>,
+    /// What is wrong with routes about events which the schemas describe: fields that their messages don't have, and tests that can't be made
+    /// of what these hold. [`Compiler::compile`](crate::Compiler::compile) finds it only if all sources' payloads are messages.
+    pub faults: Vec<Reason>,
+    origins: origins::Origins,
     /// The file that says everything, if there is but one.
     only: Option<String>,
 }
 
 impl FromSchemas {
-    /// The file that says the field at `path`, such as `routes[3].to[0]`; `None` if none of them alone does.
-    pub fn file_of(&self, path: &str) -> Option<&str> {
-        if self.only.is_some() {
-            return self.only.as_deref();
-        }
-        let (field, rest) = path.split_once('[')?;
-        let (index, _) = rest.split_once(']')?;
-        self.files.get(field)?.get(index.parse::<usize>().ok()?).map(String::as_str)
-    }
-
-    /// Says where the elements come from that were added to the map.
-    fn came_from(&mut self, file: &str) {
-        let map = &self.map;
-        let fields = [
-            ("sources", map.sources.len()),
-            ("destinations", map.destinations.len()),
-            ("routes", map.routes.len()),
-            ("tenants", map.tenants.len()),
-            ("lookups", map.lookups.len()),
-        ];
-        for (field, count) in fields {
-            self.files.entry(field).or_default().resize_with(count, || file.to_owned());
-        }
+    /// Where the field at `path`, such as `routes[3].to[0]`, is said; `None` if no file alone does.
+    pub fn place_of(&self, path: &str) -> Option<Place<'_>> {
+        let of_only = || Some(Place { file: self.only.as_deref()?, option: None, path: path.to_owned() });
+        self.origins.place_of(path).or_else(of_only)
     }
 }
 
@@ -104,15 +95,21 @@ impl FromSchemas {
 /// Files import each other relative to the given directories, or to the directory that a given file is in.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first thing that is wrong, but for [`FromSchemas::faults`], all of which are told.
 pub fn compile_files(paths: &[PathBuf]) -> Result<RouteMap, SchemaError> {
-    collect_files(paths).map(|collected| collected.map)
+    let mut collected = collect_files(paths)?;
+    if collected.faults.is_empty() {
+        return Ok(collected.map);
+    }
+    let omitted = collected.faults.len().saturating_sub(Refused::REASONS_MAX);
+    collected.faults.truncate(Refused::REASONS_MAX);
+    Err(SchemaError::Routes(Refused { reasons: collected.faults, omitted }))
 }
 
 /// The same, with the file of each part, so that what is wrong with the map can be told with its file.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first thing that is wrong; what is wrong with routes is in [`FromSchemas::faults`].
 pub fn collect_files(paths: &[PathBuf]) -> Result<FromSchemas, SchemaError> {
     let (mut includes, mut files) = (Vec::new(), Vec::new());
     for path in paths {
@@ -148,7 +145,8 @@ pub fn collect_files(paths: &[PathBuf]) -> Result<FromSchemas, SchemaError> {
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true);
     compiler.open_files(&files).map_err(|error| SchemaError::Syntax(explain(&error)))?;
-    let mut collected = collect(&compiler.descriptor_pool(), names.iter().map(String::as_str))?;
+    let source_of = |name: &str| includes.iter().find_map(|include| std::fs::read_to_string(include.join(name)).ok());
+    let mut collected = collect(&compiler.descriptor_pool(), names.iter().map(String::as_str), &source_of)?;
     if collected.map == RouteMap::default() {
         return Err(SchemaError::NoRoutes(files));
     }
@@ -212,20 +210,34 @@ impl FileResolver for OwnFiles {
     }
 }
 
-fn collect<'n>(pool: &DescriptorPool, files: impl Iterator<Item = &'n str>) -> Result<FromSchemas, SchemaError> {
+fn collect<'n>(
+    pool: &DescriptorPool,
+    files: impl Iterator<Item = &'n str>,
+    source_of: &dyn Fn(&str) -> Option<String>,
+) -> Result<FromSchemas, SchemaError> {
     let mut collected = Collected::default();
     let (file_option, message_option) =
         (pool.get_extension_by_name("veltrix.v1.route_map"), pool.get_extension_by_name("veltrix.v1.event"));
     for file in files.filter_map(|name| pool.get_file_by_name(name)) {
-        if let Some(map) = file_option.as_ref().and_then(|option| option_of(file.options(), option)) {
+        let source = source_of(file.name()).unwrap_or_default();
+        if let Some(option) = &file_option
+            && let Some(map) = option_of(file.options(), option)
+        {
             collected.add_file(&file, map)?;
+            let written = origins::written(&file, &source, None, option.number());
+            collected.from.origins.note(&collected.from.map, file.name(), written);
         }
         if let Some(option) = &message_option {
-            file.messages().try_for_each(|message| collected.add_message(&message, option))?;
+            collected.add_messages(file.messages(), None, (option, &source))?;
         }
-        collected.from.came_from(file.name());
     }
-    Ok(collected.from)
+    let Collected { mut from, events, .. } = collected;
+    let sources = &from.map.sources;
+    // Then the table knows what they are, and that more exactly.
+    if sources.is_empty() || !sources.iter().all(is_of_messages) {
+        from.faults = events.faults(&from.map);
+    }
+    Ok(from)
 }
 
 fn option_of<T: prost::Message + Default>(options: DynamicMessage, extension: &ExtensionDescriptor) -> Option<T> {
@@ -241,6 +253,7 @@ fn option_of<T: prost::Message + Default>(options: DynamicMessage, extension: &E
 #[derive(Default)]
 struct Collected {
     from: FromSchemas,
+    events: fields::Events,
     /// The files that gave the name, the unmatched policy and the descriptors.
     named_by: String,
     described_by: String,
@@ -278,20 +291,39 @@ impl Collected {
         Ok(())
     }
 
-    fn add_message(&mut self, message: &MessageDescriptor, option: &ExtensionDescriptor) -> Result<(), SchemaError> {
-        if let Some(event) = option_of::<v1::Event>(message.options(), option) {
-            if event.r#type.is_empty() {
-                return Err(SchemaError::NoType { message: message.full_name().to_owned() });
+    /// Adds the routes of messages of a file, or of those within the one at `outer`, and of those within them.
+    fn add_messages(
+        &mut self,
+        messages: impl Iterator<Item = MessageDescriptor>,
+        outer: Option<&[i32]>,
+        (option, source): (&ExtensionDescriptor, &str),
+    ) -> Result<(), SchemaError> {
+        for (nth, message) in messages.enumerate() {
+            let path = origins::path_of_message(outer, nth);
+            if let Some(event) = option_of::<v1::Event>(message.options(), option) {
+                self.add_event(&message, event)?;
+                let file = message.parent_file();
+                let written = origins::written(&file, source, Some(&path), option.number());
+                self.from.origins.note(&self.from.map, file.name(), written);
             }
-            for mut route in event.routes {
-                let types = EventTypes { exact: vec![event.r#type.clone()], ..EventTypes::default() };
-                if route.types.replace(types).is_some() {
-                    let message = message.full_name().to_owned();
-                    return Err(SchemaError::TypesInMessage { route: route.id, message });
-                }
-                self.from.map.routes.push(route);
-            }
+            self.add_messages(message.child_messages(), Some(&path), (option, source))?;
         }
-        message.child_messages().try_for_each(|child| self.add_message(&child, option))
+        Ok(())
+    }
+
+    fn add_event(&mut self, message: &MessageDescriptor, event: v1::Event) -> Result<(), SchemaError> {
+        if event.r#type.is_empty() {
+            return Err(SchemaError::NoType { message: message.full_name().to_owned() });
+        }
+        self.events.add(&event.r#type, message);
+        for mut route in event.routes {
+            let types = EventTypes { exact: vec![event.r#type.clone()], ..EventTypes::default() };
+            if route.types.replace(types).is_some() {
+                let message = message.full_name().to_owned();
+                return Err(SchemaError::TypesInMessage { route: route.id, message });
+            }
+            self.from.map.routes.push(route);
+        }
+        Ok(())
     }
 }

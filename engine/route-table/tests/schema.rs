@@ -92,7 +92,7 @@ fn every_part_of_the_map_is_known_by_its_file() {
         ("", None),
     ];
     for (path, file) in cases {
-        assert_eq!(collected.file_of(path), file, "{path}");
+        assert_eq!(collected.place_of(path).map(|place| place.file), file, "{path}");
     }
 }
 
@@ -103,8 +103,9 @@ fn a_directory_can_lie_beside_a_file_or_within_another_directory_and_counts_once
     for paths in [vec![events.clone(), map.clone()], vec![map, events.clone()], vec![files.0.clone(), events]] {
         let collected = collect_files(&paths).unwrap();
         assert_eq!(collected.map.routes.len(), 1, "{paths:?}");
-        assert_eq!(collected.file_of("routes[0].to"), Some("events/found.proto"), "{paths:?}");
-        assert_eq!(collected.file_of("name"), None, "{paths:?}");
+        let file_of = |path: &str| collected.place_of(path).map(|place| place.file);
+        assert_eq!(file_of("routes[0].to"), Some("events/found.proto"), "{paths:?}");
+        assert_eq!(file_of("name"), None, "{paths:?}");
     }
 }
 
@@ -150,4 +151,118 @@ fn what_is_wrong_is_told_with_its_place() {
     assert!(text.contains("a.proto") && text.contains("end of file"), "{text}");
     assert!(matches!(refused("none", &[("a.proto", "message M {}")]), SchemaError::NoRoutes(_)));
     assert!(matches!(compile_files(&[PathBuf::from("no/such.proto")]), Err(SchemaError::Unreadable { .. })));
+}
+
+/// What is wrong with routes about an event whose message has several kinds of fields, with their paths.
+fn faults(test: &str, map: &str, routes: &str) -> Vec<String> {
+    let event = format!(
+        r#"import "google/protobuf/timestamp.proto";
+        message Chest {{ uint32 level = 1; string loot_kind = 2; }}
+        message Opened {{
+            option (veltrix.v1.event) = {{ type: "chest.opened" {routes} }};
+            uint32 coins = 1;
+            Chest chest = 2;
+            repeated Chest items = 3;
+            map<string, Chest> others = 4;
+            google.protobuf.Timestamp at = 5;
+            uint64 total = 6;
+            string type = 7;
+        }}"#
+    );
+    let files = Files::new(test, &[("a.proto", map), ("b.proto", &event)]);
+    let collected = collect_files(std::slice::from_ref(&files.0)).unwrap();
+    let told: Vec<String> = collected.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(compile_files(std::slice::from_ref(&files.0)).is_err(), !told.is_empty());
+    told
+}
+
+#[test]
+fn routes_about_an_event_name_fields_of_its_message_whatever_form_the_payload_has() {
+    let when = |number: usize, when: &str| format!("routes {{ id: \"{number}\" to: \"d\" when {{ {when} }} }}");
+    let wrong = [
+        (r#"cel: "payload.coinz > 1""#, "routes[0].when.cel: route `0`: ", "write `coins`"),
+        (r#"cel: "payload.coins == 'many'""#, "routes[1].when.cel: route `1`: ", "compare it with a number"),
+        (
+            r#"not { cel: "payload.items.exists(item, item.lvl == 1)" }"#,
+            "routes[2].when.not.cel: route `2`: ",
+            "its fields are level",
+        ),
+        (
+            r#"event_pattern: "{\"items\": {\"lootKindd\": [1]}}""#,
+            "routes[3].when.event_pattern: route `3`: ",
+            "did you mean `lootKind`?",
+        ),
+        (
+            r#"all { conditions { predicate { key: "k" exists: true } } conditions { predicate { field { names: ["chest", "levle"] } exists: true } } }"#,
+            "routes[4].when.all.conditions[1].predicate.field: route `4`: ",
+            "`Chest` has no field `levle`; did you mean `level`?",
+        ),
+        (
+            r#"any_element { field { names: "items" } condition { predicate { element { names: "size" } exists: true } } }"#,
+            "routes[5].when.any_element.condition.predicate.element: route `5`: ",
+            "`Chest` has no field `size`",
+        ),
+        (
+            r#"predicate { field { names: ["coins", "gold"] } exists: true }"#,
+            "routes[6].when.predicate.field: route `6`: ",
+            "`gold` leads nowhere",
+        ),
+    ];
+    let right = [
+        r#"cel: "payload.coins > 1 && payload.chest.loot_kind == 'a' && payload.chest.lootKind == 'a'""#,
+        r#"cel: "payload.total == '5' || payload.total == 5 || payload.at == 'x' || payload.others.red.level == 1""#,
+        // Bare names are those of the record.
+        r#"cel: "type == 'chest.opened' && has(event.tenant)""#,
+        r#"event_pattern: "{\"items\": {\"level\": [1]}, \"at\": [{\"exists\": true}], \"others\": {\"red\": {\"level\": [1]}}}""#,
+        r#"any_element { field { names: "items" } condition { predicate { element { names: "level" } exists: true } } }"#,
+    ];
+    let routes = |conditions: &[&str]| {
+        let routes = conditions.iter().enumerate().map(|(number, condition)| when(number, condition));
+        routes.collect::<Vec<_>>().join("\n").replace("key: \"k\"", "header: \"k\"")
+    };
+    let told = faults("fields", MAP, &routes(&wrong.map(|(condition, ..)| condition)));
+    assert_eq!(told.len(), wrong.len(), "{told:#?}");
+    for (told, (_, path, part)) in told.iter().zip(wrong) {
+        assert!(told.starts_with(path) && told.contains(part), "{told}");
+    }
+    assert_eq!(faults("fields-right", MAP, &routes(&right)), [""; 0]);
+}
+
+#[test]
+fn routes_about_other_events_may_name_any_field() {
+    let routes = r#"
+        routes { id: "known" types { exact: "chest.opened" } to: "d" when { cel: "payload.coinz > 1" } }
+        routes { id: "unknown" types { exact: ["chest.opened", "other"] } to: "d" when { cel: "payload.coinz > 1" } }
+        routes { id: "prefix" types { exact: "chest.opened" prefixes: "chest." } to: "d" when { cel: "payload.coinz > 1" } }"#;
+    let tenant = format!("tenants {{ id: \"t\" {} }}", routes.replace("id: \"", "id: \"t-"));
+    let map = MAP.replace("name: \"m\"", &format!("name: \"m\" {routes} {tenant}"));
+    let told = faults("others", &map, "");
+    let paths: Vec<&str> = told.iter().filter_map(|told| told.split(": ").next()).collect();
+    assert_eq!(paths, ["routes[0].when.cel", "tenants[0].routes[0].when.cel"], "{told:#?}");
+    // What messages are not the only payloads of is not what the table can know.
+    let message = r#"sources { topic: "t" payload { protobuf { message: "Opened" } } } name: "m""#;
+    let of_messages = MAP.replace("name: \"m\"", message);
+    let route = r#"routes { id: "r" to: "d" when { cel: "coinz > 1" } }"#;
+    assert_eq!(faults("messages", &of_messages, route), [""; 0], "left to the table");
+    let mixed = of_messages.replace("name: \"m\"", "sources { topic: \"u\" } name: \"m\"");
+    assert_eq!(faults("mixed", &mixed, route).len(), 1);
+}
+
+#[test]
+fn a_place_in_a_schema_is_the_option_that_says_it_and_a_path_within() {
+    let map = "option (veltrix.v1.route_map) = {\n  name: \"m\"\n  routes { id: \"first\" }\n  tenants { id: \"t\" }\n};\n\
+               message Outer { message Inner {\n\toption (veltrix.v1.event) =\n\t{ type: \"a\" routes { id: \"second\" }\n  routes { id: \"third\" } }; } }";
+    let files = Files::new("places", &[("a.proto", map), ("b.proto", EVENT)]);
+    let collected = collect_files(std::slice::from_ref(&files.0)).unwrap();
+    let place = |path: &str| {
+        let place = collected.place_of(path).unwrap();
+        let (text, line) = place.option.unwrap();
+        assert!(text.starts_with('{') && text.ends_with('}'), "{text}");
+        (place.file, line, place.path)
+    };
+    // Two lines stand before each file's own.
+    assert_eq!(place("routes[0].when"), ("a.proto", 3, "routes[0].when".to_owned()));
+    assert_eq!(place("tenants[0].id"), ("a.proto", 3, "tenants[0].id".to_owned()));
+    assert_eq!(place("routes[2].to[1]"), ("a.proto", 10, "routes[1].to[1]".to_owned()));
+    assert_eq!(place("routes[3]"), ("b.proto", 3, "routes[0]".to_owned()));
 }

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use console::Term;
 use prost::Message as _;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use veltrix_control_plane::json::{Mapping, MappingError};
 use veltrix_control_plane::with_sources;
 use veltrix_proto::v1::RouteMap;
-use veltrix_route_table::route_ids;
 use veltrix_route_table::schema::{self, FromSchemas};
+use veltrix_route_table::{Compiler, Reason as Fault, Refused, route_ids};
 
 const ROUTE_MAP: &str = "veltrix.v1.RouteMap";
 
@@ -59,17 +60,28 @@ impl Source {
             From::File(_, Some(text)) => Some(Places::of(text)),
             From::File(_, None) | From::Schemas(_) => None,
         };
+        // By the line on which an option begins and its file.
+        let mut options: BTreeMap<(&str, usize), Places<'_>> = BTreeMap::new();
         for (reason, route) in reasons.iter_mut().zip(routes) {
             // An engine that names no field does not blame the map.
             if !reason.engine.is_empty() && reason.path.is_empty() {
                 continue;
             }
             reason.route = route;
-            reason.line = places.as_ref().and_then(|places| places.line_of(&reason.path));
-            reason.file = match &self.from {
-                From::File(name, _) => name.clone(),
-                From::Schemas(schemas) => schemas.file_of(&reason.path).unwrap_or_default().to_owned(),
-            };
+            match &self.from {
+                From::File(name, _) => {
+                    reason.file = name.clone();
+                    reason.line = places.as_ref().and_then(|places| places.line_of(&reason.path));
+                }
+                From::Schemas(schemas) => {
+                    let Some(place) = schemas.place_of(&reason.path) else { continue };
+                    reason.file = place.file.to_owned();
+                    reason.line = place.option.and_then(|(text, first)| {
+                        let option = options.entry((place.file, first)).or_insert_with(|| Places::of(text));
+                        Some(first - 1 + option.line_of(&place.path)?)
+                    });
+                }
+            }
         }
     }
 }
@@ -83,8 +95,10 @@ pub(crate) fn is_standard(path: &Path) -> bool {
 pub(crate) fn read(paths: &[PathBuf], format: Option<Format>, mapping: &Mapping) -> Result<Source, Failure> {
     let is_schema = |path: &PathBuf| path.is_dir() || path.extension().is_some_and(|extension| extension == "proto");
     if format.is_none() && paths.iter().all(is_schema) {
-        let schemas = schema::collect_files(paths).map_err(|fault| Failure::invalid(with_sources(&fault)))?;
-        return Ok(Source { route_map: schemas.map.encode_to_vec().into(), from: From::Schemas(Box::new(schemas)) });
+        let mut schemas = schema::collect_files(paths).map_err(|fault| Failure::invalid(with_sources(&fault)))?;
+        let faults = std::mem::take(&mut schemas.faults);
+        let source = Source { route_map: schemas.map.encode_to_vec().into(), from: From::Schemas(Box::new(schemas)) };
+        return if faults.is_empty() { Ok(source) } else { Err(refused(faults, &source)) };
     }
     let [path] = paths else {
         return Err(Failure::usage(
@@ -126,6 +140,20 @@ pub(crate) fn read(paths: &[PathBuf], format: Option<Format>, mapping: &Mapping)
     })?;
     let from = From::File(shown, String::from_utf8(bytes).ok());
     Ok(Source { route_map: map.encode_to_vec().into(), from })
+}
+
+/// With what else is wrong with the map, so that all of it can be mended at once.
+fn refused(mut reasons: Vec<Fault>, source: &Source) -> Failure {
+    let mut omitted = 0;
+    if let Err(refused) = Compiler::new().compile(&source.route_map) {
+        let is_told = |more: &Fault| reasons.iter().any(|reason| reason.path == more.path);
+        let more: Vec<Fault> = refused.reasons.into_iter().filter(|more| !is_told(more)).collect();
+        reasons.extend(more);
+        omitted = refused.omitted;
+    }
+    omitted += reasons.len().saturating_sub(Refused::REASONS_MAX);
+    reasons.truncate(Refused::REASONS_MAX);
+    Failure::refused(&Refused { reasons, omitted }, source)
 }
 
 /// What to do if a text is not in the form that it was said to be in, but in the other one.

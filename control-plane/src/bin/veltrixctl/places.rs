@@ -1,6 +1,7 @@
 //! Where in a file a field of a RouteMap is said, by its path: people look for lines, and faults are about `routes[9].when.cel`.
 //!
-//! One reader for both forms in which people write maps: but for quotes around names and an outer brace, JSON is the text form. It is asked
+//! One reader for all forms in which people write maps: but for quotes around names and an outer brace, JSON is the text form, and so are,
+//! but for their comments, the options of schemas. It is asked
 //! about text that was read as a map already, so that names, braces and strings are all it has to know. Where it loses its way, the place
 //! of what stands around the field is good enough.
 
@@ -24,11 +25,11 @@ struct Field {
 impl<'t> Places<'t> {
     pub(crate) fn of(text: &'t str) -> Self {
         let mut fields = fields_within(text, 0..text.len());
-        // JSON's outer brace.
-        if let [only] = fields.as_slice()
-            && only.name.is_empty()
+        // The outer brace of JSON, or of an option, behind which other things may stand.
+        if let Some(first) = fields.first()
+            && first.name.is_empty()
         {
-            fields = fields_within(text, inner(text, &only.value));
+            fields = fields_within(text, inner(text, &first.value));
         }
         Places { text, fields }
     }
@@ -118,10 +119,15 @@ impl Scan<'_> {
     fn next(&mut self) -> Option<u8> {
         loop {
             self.skip_while(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b';'));
-            if self.peek()? != b'#' {
-                return self.peek();
+            match (self.peek()?, self.text.get(self.at + 1)) {
+                (b'#', _) | (b'/', Some(b'/')) => self.skip_while(|byte| byte != b'\n'),
+                (b'/', Some(b'*')) => {
+                    let comment = self.text.get(self.at..).unwrap_or_default();
+                    let end = comment.windows(2).skip(2).position(|two| two == b"*/");
+                    self.at = end.map_or(self.text.len(), |end| self.at + 2 + end + 2);
+                }
+                (byte, _) => return Some(byte),
             }
-            self.skip_while(|byte| byte != b'\n');
         }
     }
 
@@ -178,6 +184,16 @@ mod tests {
         for (path, line) in expected {
             assert_eq!(places.line_of(path), *line, "{path}");
         }
+    }
+
+    #[test]
+    fn comments_are_passed_over_also_those_of_schemas() {
+        let text = "{ # routes { }\n// routes { }\n/* routes { }\n*/ routes { id: \"a//b\" }\nroutes { /* to: */ to: \"x\"\n to: \"y\" } }";
+        check(
+            text,
+            &[("routes[0]", Some(4)), ("routes[1]", Some(5)), ("routes[1].to[1]", Some(6)), ("routes[2]", None)],
+        );
+        check("{ routes { } /* no end", &[("routes[0]", Some(1))]);
     }
 
     #[test]

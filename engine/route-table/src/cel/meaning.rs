@@ -159,7 +159,7 @@ impl Meaning<'_, '_, '_> {
             return of(Root::Variable(at), kind);
         }
         match name {
-            "payload" => return of(Root::Payload, self.scope.payload()),
+            "payload" => return of(Root::Payload, self.scope.of_payload()),
             "headers" => return of(Root::Headers, FieldType::Map(Box::new(FieldType::String))),
             "event" => return of(Root::Event, FieldType::Any),
             _ => {}

@@ -7,42 +7,53 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     message: Option<(&'a MessageTypes, MessageId)>,
+    /// Whether the message's fields have bare names, too.
+    is_bare: bool,
 }
 
 impl<'a> Scope<'a> {
     /// The names of the record only; what is in the payload is `payload.name`, and of any type.
     pub fn record() -> Scope<'static> {
-        Scope { message: None }
+        Scope { message: None, is_bare: false }
     }
 
     /// Bare names are fields of this message, which is the payload; they and `payload.name` are checked against its types. A
     /// field that has the name of a part of the record hides it: `type` is the field then, and `event.type` that of the record; so do
     /// `lookup` and `event.lookup`.
     pub fn message(types: &'a MessageTypes, message: MessageId) -> Scope<'a> {
-        Scope { message: Some((types, message)) }
+        Scope { message: Some((types, message)), is_bare: true }
+    }
+
+    /// The names of the record, and `payload.name` checked against the types of this message.
+    pub fn payload(types: &'a MessageTypes, message: MessageId) -> Scope<'a> {
+        Scope { message: Some((types, message)), is_bare: false }
+    }
+
+    fn bare(&self) -> Option<MessageId> {
+        self.message.filter(|_| self.is_bare).map(|(_, id)| id)
     }
 
     /// The type of the payload.
-    pub(super) fn payload(&self) -> FieldType {
+    pub(super) fn of_payload(&self) -> FieldType {
         self.message.map_or(FieldType::Any, |(_, id)| FieldType::Message(id))
     }
 
-    /// The type of a field of a message; of the payload's for a bare name.
+    /// The type of a field of a message.
     pub(super) fn field(&self, message: MessageId, name: &str) -> Option<&'a FieldType> {
-        self.message.and_then(|(types, _)| types.messages.get(message.0)?.get(name))
+        self.message.and_then(|(types, _)| types.field_of(message, name))
     }
 
+    /// The same by a bare name.
     pub(super) fn root_field(&self, name: &str) -> Option<&'a FieldType> {
-        self.message.and_then(|(_, id)| self.field(id, name))
+        self.bare().and_then(|id| self.field(id, name))
     }
 
     pub(super) fn names_of(&self, message: MessageId) -> impl Iterator<Item = &'a str> {
-        let fields = self.message.and_then(|(types, _)| types.messages.get(message.0));
-        fields.into_iter().flat_map(|fields| fields.keys().map(String::as_str))
+        self.message.into_iter().flat_map(move |(types, _)| types.names_of(message))
     }
 
     pub(super) fn root_names(&self) -> impl Iterator<Item = &'a str> {
-        self.message.into_iter().flat_map(|(_, id)| self.names_of(id))
+        self.bare().into_iter().flat_map(|id| self.names_of(id))
     }
 }
 
@@ -73,6 +84,14 @@ impl MessageTypes {
         if let Some(fields) = self.messages.get_mut(message.0) {
             fields.insert(name.into(), kind);
         }
+    }
+
+    pub(crate) fn field_of(&self, message: MessageId, name: &str) -> Option<&FieldType> {
+        self.messages.get(message.0)?.get(name)
+    }
+
+    pub(crate) fn names_of(&self, message: MessageId) -> impl Iterator<Item = &str> {
+        self.messages.get(message.0).into_iter().flat_map(|fields| fields.keys().map(String::as_str))
     }
 }
 
