@@ -5,6 +5,7 @@
 use miette::Diagnostic as _;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use veltrix_route_table::schema::{BRACES_MAX, first_too_deep};
 
 /// Why a text is not the message that it should be.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,10 @@ impl Mapping {
 
     /// Reads the text form.
     pub fn from_text<M: Message + Default>(&self, name: &str, text: &str) -> Result<M, MappingError> {
+        if let Some(at) = first_too_deep(text) {
+            let fault = format!("nested deeper than {BRACES_MAX} brackets");
+            return Err(MappingError::Text { name: name.into(), place: Place::of(text, at), fault });
+        }
         let message = DynamicMessage::parse_text_format(self.descriptor(name)?, text).map_err(|fault| {
             MappingError::Text { name: name.into(), place: text_place(&fault, text), fault: fault.to_string() }
         })?;

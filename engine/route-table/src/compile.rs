@@ -4,7 +4,6 @@
 //! its types. All memory is kept from compile to compile, so that a stream of updates of the same size allocates next to nothing.
 
 use crate::condition::ConditionIndex;
-use crate::condition::range;
 use crate::decode::Decoder;
 use crate::decode::{Compiled, Declared, ExclusiveGroup, TemplateScratch, Wish};
 use crate::fault::{Fault, Reason, Refused};
@@ -21,6 +20,7 @@ use std::hash::{BuildHasher, Hasher};
 use veltrix_proto::v1::RouteMap;
 
 mod groups;
+mod leads;
 mod merge;
 mod payloads;
 
@@ -67,17 +67,24 @@ impl Compiler {
             self.recycle(table);
             return Err(reasons.refuse(route_map));
         }
-        file_by_type(&mut table, &mut self.scratch);
+        if let Err(fault) = file_by_type(&mut table, &mut self.scratch) {
+            return Err(self.refuse(table, fault));
+        }
         payloads::plan_whole(&mut table, &mut self.scratch);
         payloads::plan_envelopes(&mut table, &mut self.scratch);
         // Their descriptors are not needed any more, and can be large.
         let messages = std::mem::take(&mut self.scratch.messages);
         if let Err(fault) = payloads::plan_messages(&mut table, &messages) {
-            self.recycle(table);
-            return Err(Refused { reasons: vec![Reason { path: String::new(), route: None, fault }], omitted: 0 });
+            return Err(self.refuse(table, fault));
         }
         table.usage.header_names = table.conditions.header_names.len() as u64;
         Ok(table)
+    }
+
+    /// Refuses a map that can't be compiled as a whole.
+    fn refuse(&mut self, table: RouteTable, fault: Fault) -> Refused {
+        self.recycle(table);
+        Refused { reasons: vec![Reason { path: String::new(), route: None, fault }], omitted: 0 }
     }
 
     /// Takes back the memory of a table that nobody routes by any more.
@@ -145,6 +152,9 @@ pub(crate) struct Scratch {
     keys: Vec<Key>,
     placed: Vec<Candidate>,
     keys_by_text: Interned,
+    /// By the routes under them, the first key that has just these; and those keys.
+    keys_by_routes: Interned,
+    different: Vec<u32>,
     lengths: Vec<(u32, PrefixLength)>,
 }
 
@@ -188,6 +198,8 @@ struct Key {
     /// The run of candidates of a key that has several, and how many of them are in place.
     first: u32,
     placed: u32,
+    /// The first key that has the same routes; itself, if it is that.
+    same_as: u32,
 }
 
 #[derive(Debug, Default)]
@@ -284,6 +296,7 @@ impl Scratch {
             &mut self.fields,
             &mut self.plans,
             &mut self.keys_by_text,
+            &mut self.keys_by_routes,
             &mut self.alike,
         ] {
             interned.clear();
@@ -292,13 +305,13 @@ impl Scratch {
 }
 
 /// Builds the indexes: every posting under its key, the routes of any type per slot, and where each slot's things are.
-fn file_by_type(table: &mut RouteTable, scratch: &mut Scratch) {
+fn file_by_type(table: &mut RouteTable, scratch: &mut Scratch) -> Result<(), Fault> {
     gather_keys(scratch);
     if merge::merge(table, scratch) {
         gather_keys(scratch);
     }
     place_candidates(scratch);
-    lead_keys(table, scratch);
+    leads::lead_keys(table, scratch)?;
     describe_slots(table, scratch);
     merge::lead_to_narrower(table, scratch);
     table.types.reset(scratch.keys.len() + scratch.groups.keys.len());
@@ -324,6 +337,7 @@ fn file_by_type(table: &mut RouteTable, scratch: &mut Scratch) {
     for (rule, topic) in (1..).zip(&scratch.source_topic_texts) {
         table.source_by_topic.insert(0, topic.bytes_of(&scratch.texts), [rule, 0, 0]);
     }
+    Ok(())
 }
 
 /// Finds the distinct keys, and says in each posting which one is its own. Those that were gathered before are forgotten.
@@ -355,7 +369,7 @@ fn gather_keys(scratch: &mut Scratch) {
             }
             continue;
         }
-        keys.push(Key { posting: at as u32, payload: candidate.payload(), count: 1, first: 0, placed: 0 });
+        keys.push(Key { posting: at as u32, payload: candidate.payload(), count: 1, first: 0, placed: 0, same_as: 0 });
         if space & 1 == KeyKind::Prefix as u32
             && let (Ok(len), Some(last)) = (u16::try_from(text.len()), text.last())
         {
@@ -381,18 +395,6 @@ fn place_candidates(scratch: &mut Scratch) {
             key.placed += 1;
         }
     }
-}
-
-/// Finds what each key leads to.
-fn lead_keys(table: &mut RouteTable, scratch: &mut Scratch) {
-    let mut keys = std::mem::take(&mut scratch.keys);
-    let placed = std::mem::take(&mut scratch.placed);
-    for key in &mut keys {
-        if key.count > 1 {
-            key.payload = group(table, scratch, placed.get(range(key.first, key.count)).unwrap_or_default());
-        }
-    }
-    (scratch.keys, scratch.placed) = (keys, placed);
 }
 
 fn describe_slots(table: &mut RouteTable, scratch: &mut Scratch) {

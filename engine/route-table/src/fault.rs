@@ -95,8 +95,8 @@ pub enum Fault {
     OverBudget { limit: &'static Limit, observed: u64, route: String, uses: u64 },
     #[error("`{id}` is taken by another {what}; every {what} of a map has a name of its own")]
     Taken { what: &'static str, id: String },
-    #[error("`{id}` is no destination of this map; declare it under `destinations`")]
-    UnknownDestination { id: String },
+    #[error("`{id}` is no destination of this map; declare it under `destinations`{}", or_did_you_mean(near))]
+    UnknownDestination { id: String, near: Option<String> },
     #[error(
         "`{topic}` can't be the name of a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`, and not `.` or `..`"
     )]
@@ -105,8 +105,8 @@ pub enum Fault {
     InvalidPlaceholder { name: String },
     #[error("a brace in `{topic}` belongs to no placeholder; a topic's name has none but those around placeholders")]
     StrayBrace { topic: String },
-    #[error("`{{{name}}}` is not declared; say under `placeholders` what it stands for")]
-    UnknownPlaceholder { name: String },
+    #[error("`{{{name}}}` is not declared; say under `placeholders` what it stands for{}", or_did_you_mean(near))]
+    UnknownPlaceholder { name: String, near: Option<String> },
     #[error("`{{{name}}}` is not in the topic; remove it, or name it there")]
     UnusedPlaceholder { name: String },
     #[error("a reference table is one topic; remove placeholders and otherwise")]
@@ -143,8 +143,8 @@ pub enum Fault {
     WithoutCase,
     #[error("there are not so many `any_element` around this: outwards is {outwards}, and 0 is the innermost")]
     NoSuchElement { outwards: u32 },
-    #[error("`{id}` is no lookup of this map; declare it under `lookups`")]
-    UnknownLookup { id: String },
+    #[error("`{id}` is no lookup of this map; declare it under `lookups`{}", or_did_you_mean(near))]
+    UnknownLookup { id: String, near: Option<String> },
     #[error("a key is one value, and a field through arrays may have several; remove through_arrays")]
     KeyThroughArrays,
     #[error("a table is in memory, so that there is nothing to remember; remove the cache")]
@@ -189,6 +189,10 @@ pub enum Fault {
 
 fn lacking(of: &str, name: &str) -> String {
     if of.is_empty() { format!("`{name}` leads nowhere") } else { format!("`{of}` has no field `{name}`") }
+}
+
+fn or_did_you_mean(near: &Option<String>) -> String {
+    near.as_ref().map_or_else(String::new, |near| format!(", or did you mean `{near}`?"))
 }
 
 fn did_you_mean(near: &Option<String>) -> String {

@@ -9,7 +9,8 @@
 //! for under one type they are looked up, which takes up to 230 and 420 for such a predicate, 160 and 240 for such a value; of these there are
 //! at most 1,048,576. With 4,000,000 types, as
 //! many different predicates and 8,000,000 values in one map that is 1.3 GiB, and 2.5 GiB while it is compiled, besides its texts. Who
-//! changes such a map holds another such table meanwhile: the one in force.
+//! changes such a map holds another such table meanwhile: the one in force. A route for many types is compiled once for each different set of
+//! routes that its types have, and takes up to 160 bytes each time, and as many for each node of its condition: `compiled_nodes` bounds that.
 //!
 //! Where more than 64 routes of one type tell themselves apart by the ends of texts, addresses or intervals that they want, a route with such
 //! a condition takes up to 260 and 810, and one whose interval overlaps with a hundred others 570 and 1,200. What stands at several places
@@ -48,6 +49,7 @@ limits! {
     TYPES = "types", 4_000_000, "exact event types and prefixes of all routes of a map";
     CONDITION_NODES = "condition_nodes", 4_000_000, "predicates, alls, anys and nots of all conditions of a map";
     VALUES = "values", 8_000_000, "values of the `in`s of a map, those of equal predicates once";
+    COMPILED_NODES = "compiled_nodes", 8_000_000, "routes and nodes of their conditions that are compiled: once for each different set of routes that a type has";
     HEADER_NAMES = "header_names", 1_024, "different headers that the conditions of a map ask for";
     FIELDS = "fields", 65_536, "different places of payloads that the conditions of a map ask for";
     LOOKUPS = "lookups", 64, "lookups that a map declares";
@@ -109,6 +111,8 @@ pub struct Usage {
     pub condition_nodes: u64,
     /// Of [`VALUES`].
     pub values: u64,
+    /// Of [`COMPILED_NODES`].
+    pub compiled_nodes: u64,
     /// Of [`HEADER_NAMES`].
     pub header_names: u64,
     /// Of [`LOOKUPS`].
@@ -128,6 +132,7 @@ impl Usage {
             (&TYPES, self.types),
             (&CONDITION_NODES, self.condition_nodes),
             (&VALUES, self.values),
+            (&COMPILED_NODES, self.compiled_nodes),
             (&HEADER_NAMES, self.header_names),
             (&LOOKUPS, self.lookups),
         ]

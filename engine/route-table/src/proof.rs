@@ -54,7 +54,7 @@ impl<'t> Prover<'t> {
     }
 
     /// Takes a step; `false` if there is none left.
-    fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         self.steps = self.steps.saturating_sub(1);
         self.steps > 0
     }

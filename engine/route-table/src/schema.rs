@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use veltrix_proto::v1::{self, EventTypes, RouteMap};
 
 mod fields;
+mod nesting;
 mod origins;
 
+pub use nesting::{BRACES_MAX, first_too_deep};
 pub use origins::Place;
 
 /// Why schemas did not become a RouteMap.
@@ -131,7 +133,7 @@ pub fn collect_files(paths: &[PathBuf]) -> Result<FromSchemas, SchemaError> {
     let mut resolver = ChainFileResolver::new();
     resolver.add(GoogleFileResolver::new());
     resolver.add(OwnFiles);
-    includes.iter().for_each(|include| resolver.add(IncludeFileResolver::new(include.to_path_buf())));
+    includes.iter().for_each(|include| resolver.add(Shallow(include.to_path_buf())));
     let name_of = |file: &PathBuf| {
         let name = includes.iter().find_map(|include| file.strip_prefix(include).ok()).unwrap_or(file);
         name.to_string_lossy().replace('\\', "/")
@@ -196,6 +198,25 @@ fn explain(error: &protox::Error) -> String {
         source = cause.diagnostic_source();
     }
     text
+}
+
+/// The files of a directory, but for those that are nested so deep that to read them could end the program.
+struct Shallow(PathBuf);
+
+impl FileResolver for Shallow {
+    fn resolve_path(&self, path: &Path) -> Option<String> {
+        IncludeFileResolver::new(self.0.clone()).resolve_path(path)
+    }
+
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        // What can't be read is told by who reads it.
+        let text = std::fs::read_to_string(self.0.join(name)).unwrap_or_default();
+        if let Some(at) = first_too_deep(&text) {
+            let line = 1 + text.get(..at).unwrap_or_default().matches('\n').count();
+            return Err(protox::Error::new(format!("{name}:{line}: is nested deeper than {BRACES_MAX} brackets here")));
+        }
+        IncludeFileResolver::new(self.0.clone()).open_file(name)
+    }
 }
 
 /// `veltrix/v1/*.proto` as they were when this program was built.

@@ -5,7 +5,7 @@ mod text_format;
 
 use prost::Message as _;
 use text_format::route_map as map;
-use veltrix_proto::v1::{Destination, RouteMap, destination};
+use veltrix_proto::v1::{Condition, Destination, EventTypes, Route, RouteMap, condition, destination};
 use veltrix_route_table::{Compiler, Deliveries, Event, Fault, Reason, Refused, Value, WireFault, compile, limits};
 
 /// A map that is right but for what `text` adds.
@@ -547,6 +547,56 @@ fn more_types_conditions_or_values_than_a_map_may_have_are_refused_with_the_rout
         let (route, uses) = ("000000".to_owned(), of_route.max);
         assert_eq!(refused.reasons[0].fault, Fault::OverBudget { limit, observed, route, uses });
     }
+}
+
+#[test]
+fn routes_that_stand_beside_different_others_under_too_many_types_are_refused_and_the_largest_is_named() {
+    let types: Vec<String> = (0..10_000).map(|number| format!("type-{number}")).collect();
+    let exact = |exact: &[String]| Some(EventTypes { exact: exact.to_vec(), ..EventTypes::default() });
+    let wide = |id: &str, tests: usize| {
+        let part = |number: usize| format!("payload.a{number} == {number}");
+        let cel = (0..tests).map(part).collect::<Vec<_>>().join(" && ");
+        let when = Some(Condition { kind: Some(condition::Kind::Cel(cel)) });
+        let to = vec![if tests > 100 { "d" } else { "e" }.to_owned()];
+        Route { id: id.to_owned(), types: exact(&types), to, when, ..Route::default() }
+    };
+    let mut map = with(r#"destinations { id: "e" kafka { topic: "u" } }"#);
+    // Of some that are alike one is compiled.
+    map.routes = ["wide", "wide-too"].map(|id| wide(id, 99)).to_vec();
+    map.routes.push(wide("widest", 900));
+    let limit = &limits::COMPILED_NODES;
+    let table = compile(&map).unwrap();
+    let once = table.usage().of(limit).unwrap();
+    assert!(once < 2_000, "all types have the same routes: {once}");
+    assert!(table.memory_bytes() < 16 << 20, "{}", table.memory_bytes());
+    let own = types.iter().map(|name| {
+        let types = exact(std::slice::from_ref(name));
+        Route { id: format!("own-{name}"), types, to: vec!["d".to_owned()], ..Route::default() }
+    });
+    map.routes.extend(own);
+    let refused = compile(&map).unwrap_err();
+    let [reason] = refused.reasons.as_slice() else { panic!("{refused}") };
+    let Fault::OverBudget { limit: found, observed, route, uses } = &reason.fault else { panic!("{reason}") };
+    assert_eq!((*found, *observed), (limit, 10_000 * (once + 1)));
+    assert_eq!((route.as_str(), *uses > 10_000 * 900), ("widest", true));
+}
+
+#[test]
+fn who_slips_by_a_letter_is_told_what_was_meant() {
+    let declared = r#"destinations { id: "mail" kafka { topic: "t-{region}"
+            placeholders { name: "region" header: "r" values { values: "eu" } } otherwise: "d" } }
+        lookups { id: "player" key { part: RECORD_PART_KEY } table { file: "f" } }"#;
+    for (slip, meant) in [
+        (r#"routes { id: "x" types { any: true } to: "mial" }"#, "`mail`"),
+        (r#"unmatched { destination: "mails" }"#, "`mail`"),
+        (r#"destinations { id: "e" kafka { topic: "u-{tenent}" } } tenants { id: "t" }"#, "`tenant`"),
+        (r#"routes { id: "x" types { any: true } to: "d" when { cel: "lookup.playr.level > 1" } }"#, "`player`"),
+    ] {
+        let told = reasons(&with(&format!("{declared} {slip}")));
+        assert!(told.len() == 1 && told[0].ends_with(&format!(", or did you mean {meant}?")), "{told:?}");
+    }
+    let far = reasons(&with(r#"routes { id: "x" types { any: true } to: "nothing-like-it" }"#));
+    assert!(far[0].ends_with("declare it under `destinations`"), "{far:?}");
 }
 
 #[test]

@@ -273,6 +273,8 @@ struct Routes<'m> {
     exact: HashMap<(usize, String), Vec<usize>>,
     prefixes: HashMap<(usize, String), Vec<usize>>,
     any: HashMap<usize, Vec<usize>>,
+    /// By what the conditions say.
+    by_condition: Vec<Vec<usize>>,
 }
 
 impl<'m> Routes<'m> {
@@ -311,7 +313,13 @@ impl<'m> Routes<'m> {
                 any.entry(route.slot).or_insert_with(Vec::new).push(place);
             }
         }
-        Routes { map, list, exact, prefixes, any }
+        let mut by_condition = vec![Vec::new(); said.len()];
+        for (place, route) in list.iter().enumerate() {
+            if let Some(places) = by_condition.get_mut(route.says) {
+                places.push(place);
+            }
+        }
+        Routes { map, list, exact, prefixes, any, by_condition }
     }
 
     /// The routes that add nothing, by place.
@@ -328,7 +336,10 @@ impl<'m> Routes<'m> {
                 needless.insert(place, FindingKind::Unreachable);
                 continue;
             }
-            for other in self.about(route) {
+            // Once nothing more can be proved, only what says the same is worth a look.
+            let others = if prover.is_complete() { self.about(route) } else { self.that_say_the_same(route) };
+            for other in others {
+                prover.step();
                 if other == place || needless.contains_key(&other) {
                     continue;
                 }
@@ -385,6 +396,14 @@ impl<'m> Routes<'m> {
             }
         }
         found
+    }
+
+    /// Places of the routes with the same condition, of its slot and of everybody's.
+    fn that_say_the_same(&self, route: &Analyzed<'_>) -> Vec<usize> {
+        let places = self.by_condition.get(route.says).into_iter().flatten().copied();
+        let is_met =
+            |place: &usize| self.list.get(*place).is_some_and(|other| other.slot == 0 || other.slot == route.slot);
+        places.filter(is_met).collect()
     }
 
     fn costs(

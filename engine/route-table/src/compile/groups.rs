@@ -9,6 +9,7 @@ use crate::key_index::{self, Payload};
 use crate::predicate::{Attribute, Literal, Predicate, Test, Types};
 use crate::table::{Candidate, RouteTable, Text};
 use crate::value::text;
+use crate::value::wildcard::Wildcard;
 use crate::value::wildcard_set::WildcardSet;
 use crate::zones::ZoneScratch;
 use std::ops::Range;
@@ -37,6 +38,8 @@ pub(crate) struct GroupScratch {
     pub(crate) keys: Vec<AccessKey>,
     keys_by_text: Interned,
     spaces: u32,
+    /// The wildcards that say the same as tests for texts that are contained, by predicate.
+    containing: Vec<Option<Wildcard>>,
     /// How many texts of looks are in the index.
     indexed: usize,
     /// How much is kept more than once, since its members are filed at several places.
@@ -103,6 +106,7 @@ impl GroupScratch {
         self.spaces = 0;
         self.indexed = 0;
         self.copies = 0;
+        self.containing.clear();
     }
 }
 
@@ -402,14 +406,16 @@ impl Maker<'_> {
     /// Puts the wildcards among the tests from `first_test` on behind the others and into a set, if there are enough. Returns how many
     /// tests are not in the set, and its place.
     fn gather_wildcards(&mut self, none: u32, first_test: usize) -> (u32, u32) {
+        self.find_contained(none, first_test);
         let RouteTable { groups, conditions, texts, .. } = &mut *self.table;
+        let containing = &self.groups.containing;
         let tests = groups.tests.get_mut(first_test..).unwrap_or_default();
         let wildcard = |test: &LookTest| {
             let predicate = conditions.predicates.get(test.predicate as usize)?;
             match predicate.test {
-                Test::Wildcard(wildcard) if is_of_texts_only(predicate, test.bars == none) => {
-                    conditions.literals.wildcards.get(wildcard as usize).copied()
-                }
+                _ if !is_of_texts_only(predicate, test.bars == none) => None,
+                Test::Wildcard(wildcard) => conditions.literals.wildcards.get(wildcard as usize).copied(),
+                Test::Contains(_) => containing.get(test.predicate as usize).copied().flatten(),
                 _ => None,
             }
         };
@@ -431,6 +437,30 @@ impl Maker<'_> {
         }
         groups.wildcards_in_use += 1;
         (plain as u32, groups.wildcards_in_use as u32 - 1)
+    }
+
+    /// Makes wildcards of the tests from `first_test` on for texts that are contained, if there are enough of these: what finds many
+    /// wildcards at once finds them, too.
+    fn find_contained(&mut self, none: u32, first_test: usize) {
+        let RouteTable { groups, conditions, texts, .. } = &mut *self.table;
+        let tests = groups.tests.get(first_test..).unwrap_or_default();
+        let contained = |test: &&LookTest| {
+            let predicate = conditions.predicates.get(test.predicate as usize)?;
+            match predicate.test {
+                Test::Contains(text) if is_of_texts_only(predicate, test.bars == none) => Some((test.predicate, text)),
+                _ => None,
+            }
+        };
+        if tests.iter().filter(|test| contained(test).is_some()).count() < WILDCARDS_FROM {
+            return;
+        }
+        let known = &mut self.groups.containing;
+        known.resize(known.len().max(conditions.predicates.len()), None);
+        for (predicate, text) in tests.iter().filter_map(|test| contained(&test)) {
+            if let Some(place @ None) = known.get_mut(predicate as usize) {
+                *place = Wildcard::containing(text, texts, &mut conditions.literals.needles);
+            }
+        }
     }
 
     /// Makes the zones of so many tests from `first_test` on.

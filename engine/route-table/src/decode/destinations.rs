@@ -252,15 +252,16 @@ impl Decoder<'_> {
         if let Some(known) = own.iter().position(|own| own.name.of(texts) == name) {
             return Some(known as u32);
         }
+        let number = own.len() as u32;
         if name != TENANT {
-            let name = name.to_owned();
-            self.refuse(match is_placeholder_name(&name) {
-                true => Fault::UnknownPlaceholder { name },
-                false => Fault::InvalidPlaceholder { name },
-            });
+            let known = own.iter().map(|own| own.name.of(texts)).chain(std::iter::once(TENANT));
+            let fault = match is_placeholder_name(name) {
+                true => Fault::UnknownPlaceholder { name: name.to_owned(), near: self.near(name, known) },
+                false => Fault::InvalidPlaceholder { name: name.to_owned() },
+            };
+            self.refuse(fault);
             return None;
         }
-        let number = own.len() as u32;
         let name = self.keep(TENANT);
         let values = self.all_tenants();
         let placeholder = Placeholder { name, attribute: Attribute::Tenant, number: 0, values, of_tenants: true };

@@ -2,8 +2,9 @@
 
 use super::Decoder;
 use super::destinations::is_topic;
+use crate::cel::nearest;
 use crate::compile::Segment;
-use crate::fault::{Fault, WireFault};
+use crate::fault::{Fault, Refused, WireFault};
 use crate::limits::{self, Limit};
 use crate::table::{DestinationIndex, Text};
 use crate::wire::{Field, Reader};
@@ -168,6 +169,19 @@ impl Decoder<'_> {
         let same = |index: u32| declared(index).is_some_and(|known| known.id.of(&self.table.texts) == id);
         let index = self.scratch.destinations.find(crate::compile::hash_text(id), same)?;
         declared(index).map(|known| known.to)
+    }
+
+    /// What is wrong with a destination that is not there.
+    pub(super) fn unknown_destination(&self, id: &str) -> Fault {
+        let known = self.scratch.declared.iter().map(|known| known.id.of(&self.table.texts));
+        Fault::UnknownDestination { id: id.to_owned(), near: self.near(id, known) }
+    }
+
+    /// Which of these names was meant, if it is told at all: among very many mistakes nobody looks for it.
+    pub(super) fn near<'n>(&self, name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+        let is_told = self.scratch.reasons.count() < Refused::REASONS_MAX;
+        // Of one or two letters each is like any other.
+        (is_told && name.len() > 2).then(|| nearest(name, known).map(str::to_owned)).flatten()
     }
 
     /// Copies a text into the table.

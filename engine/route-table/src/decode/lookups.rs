@@ -258,7 +258,9 @@ impl Decoder<'_> {
                 return None;
             };
             let Some(lookup) = this.lookup_of(id) else {
-                this.refuse_at("lookup", Fault::UnknownLookup { id: id.to_owned() });
+                let known = this.table.lookups.rows.iter().map(|row| row.id.of(&this.table.texts));
+                let near = this.near(id, known);
+                this.refuse_at("lookup", Fault::UnknownLookup { id: id.to_owned(), near });
                 return None;
             };
             let place = LookupPlace { lookup, field };

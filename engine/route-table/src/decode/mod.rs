@@ -202,7 +202,7 @@ impl<'c> Decoder<'c> {
                 let Some(id) = id else { return };
                 match this.destination_of(id) {
                     Some(index) => this.once("destination", &mut policy, Unmatched::Destination(index)),
-                    None => this.refuse_at("destination", Fault::UnknownDestination { id: id.to_owned() }),
+                    None => this.refuse_at("destination", this.unknown_destination(id)),
                 }
             }
             number => this.refuse(Fault::UnknownField { message: "Unmatched", number }),
@@ -395,7 +395,7 @@ impl<'c> Decoder<'c> {
                 self.scratch.fan_out.push(index);
             }
             Some(_) => {}
-            None => self.refuse(Fault::UnknownDestination { id: id.to_owned() }),
+            None => self.refuse(self.unknown_destination(id)),
         }
     }
 

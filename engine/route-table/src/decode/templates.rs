@@ -52,7 +52,7 @@ impl Decoder<'_> {
     fn otherwise(&mut self, draft: Draft) -> Option<DestinationIndex> {
         let id = draft.otherwise?.of(&self.scratch.texts);
         let fault = match self.destination_of(id) {
-            None => Fault::UnknownDestination { id: id.to_owned() },
+            None => self.unknown_destination(id),
             Some(to) if to.template().is_some() => Fault::OtherwiseWithPlaceholders { id: id.to_owned() },
             to => return to,
         };

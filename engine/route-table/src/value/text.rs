@@ -139,10 +139,14 @@ impl Needle {
 
     /// The text that lies in `texts` from `at` on.
     pub(super) fn of(texts: &str, at: usize) -> Option<Needle> {
-        let text = rest(texts, at)?;
+        Some(Needle::at(rest(texts, at)?, texts))
+    }
+
+    /// A text that lies in `texts`.
+    pub(super) fn at(text: Text, texts: &str) -> Needle {
         let bytes = text.bytes_of(texts);
         let times = |byte: Option<&u8>| u64::from(byte.copied().unwrap_or_default()) * EACH;
-        Some(Needle { text, first: times(bytes.first()), last: times(bytes.last()) })
+        Needle { text, first: times(bytes.first()), last: times(bytes.last()) }
     }
 
     /// The text as it was written.

@@ -60,6 +60,14 @@ impl Wildcard {
         compiled
     }
 
+    /// The pattern of all values that have a text in them, which lies in `texts`; `None` if there is no room left in `needles`.
+    pub(crate) fn containing(text: Text, texts: &str, needles: &mut Vec<Needle>) -> Option<Wildcard> {
+        let first = u32::try_from(needles.len()).ok()?;
+        needles.push(Needle::at(text, texts));
+        let nothing = Literal::at(Text::default(), texts);
+        Some(Wildcard { head: nothing, tail: nothing, first, count: 1, shortest: text.len, stars: true, longest: text })
+    }
+
     fn compile_parts(
         pattern: &str,
         ignore_case: bool,
