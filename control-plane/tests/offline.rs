@@ -491,3 +491,42 @@ fn analyze_tells_which_routes_are_merged_into_which_and_what_that_saves() {
     let stdout = run(files.path(), &["analyze", "map.txtpb"], "").1;
     assert!(stdout.ends_with("\n1 route, compiled as 1: aggregation ratio 1.00\n"), "{stdout}");
 }
+
+/// The blocks of the README that are fenced, each with what stands behind the fence.
+fn blocks(readme: &str) -> Vec<(&str, String)> {
+    let mut parts = readme.split("```");
+    let mut blocks = Vec::new();
+    while let (Some(_), Some(block)) = (parts.next(), parts.next()) {
+        let (kind, text) = block.split_once('\n').unwrap();
+        // Those of a list are indented.
+        let text = text.lines().map(|line| line.strip_prefix("  ").filter(|_| text.starts_with("  ")).unwrap_or(line));
+        blocks.push((kind, text.collect::<Vec<_>>().join("\n")));
+    }
+    blocks
+}
+
+#[test]
+fn the_readme_shows_what_explain_and_analyze_print() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let blocks = blocks(&readme);
+    let with = |part: &str| blocks.iter().position(|(_, text)| text.contains(part)).unwrap_or_else(|| panic!("{part}"));
+    let map = &blocks[with("routes { id: \"richer\"")].1;
+    let more = map.replace("\"gold\" types { prefixes: \"hunt.\"", "\"gold-clues\" types { exact: \"hunt.clue.found\"");
+    let more = format!("{map}\n{}", more.lines().last().unwrap());
+    let schema = "syntax = \"proto3\";\nimport \"veltrix/v1/options.proto\";\n";
+    let lookups = format!("{schema}{}", blocks[with("lookups { id: \"player\"")].1);
+    let files = directory(&[("routes.txtpb", map), ("more.txtpb", &more), ("lookups.proto", &lookups)]);
+    for map in ["routes.txtpb", "lookups.proto"] {
+        let at = with(&format!("| veltrixctl explain {map} -"));
+        let event = blocks[at].1.split('\'').nth(1).unwrap();
+        let (code, stdout, stderr) = run(files.path(), &["explain", map, "-"], event);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{map}");
+        assert_eq!(stdout.trim_end(), blocks[at + 1].1, "{map}");
+    }
+    for (map, part) in [("routes.txtpb", "route `richer` adds nothing"), ("more.txtpb", "compiled as 3: aggregation")] {
+        let (_, stdout, _) = run(files.path(), &["analyze", map], "");
+        for line in blocks[with(part)].1.lines() {
+            assert!(stdout.lines().any(|told| told == line), "{line}\nis not in\n{stdout}");
+        }
+    }
+}
