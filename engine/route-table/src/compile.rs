@@ -168,8 +168,7 @@ pub(crate) struct Segment {
 /// The bytes of a predicate, and the predicate that they stand for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spelling {
-    /// Whether they stand in the map itself, and not among those that its texts stand for.
-    pub(crate) is_of_map: bool,
+    /// Where they stand in the map; behind its end, among those that its texts stand for.
     pub(crate) at: u32,
     pub(crate) len: u32,
     pub(crate) predicate: u32,
@@ -195,9 +194,8 @@ struct Key {
     /// What it leads to; at first the only candidate.
     payload: Payload,
     count: u32,
-    /// The run of candidates of a key that has several, and how many of them are in place.
+    /// Where the run of candidates of a key begins that has several; where the next one is put, while they are put in place.
     first: u32,
-    placed: u32,
     /// The first key that has the same routes; itself, if it is that.
     same_as: u32,
 }
@@ -369,7 +367,7 @@ fn gather_keys(scratch: &mut Scratch) {
             }
             continue;
         }
-        keys.push(Key { posting: at as u32, payload: candidate.payload(), count: 1, first: 0, placed: 0, same_as: 0 });
+        keys.push(Key { posting: at as u32, payload: candidate.payload(), count: 1, first: 0, same_as: 0 });
         if space & 1 == KeyKind::Prefix as u32
             && let (Ok(len), Some(last)) = (u16::try_from(text.len()), text.last())
         {
@@ -390,10 +388,13 @@ fn place_candidates(scratch: &mut Scratch) {
     scratch.placed.resize(total as usize, vacant);
     for posting in &scratch.postings {
         let Some(key) = scratch.keys.get_mut(posting.key as usize).filter(|key| key.count > 1) else { continue };
-        if let Some(place) = scratch.placed.get_mut((key.first + key.placed) as usize) {
+        if let Some(place) = scratch.placed.get_mut(key.first as usize) {
             *place = posting.candidate;
-            key.placed += 1;
+            key.first += 1;
         }
+    }
+    for key in scratch.keys.iter_mut().filter(|key| key.count > 1) {
+        key.first -= key.count;
     }
 }
 

@@ -135,6 +135,14 @@ impl Conditions {
             + self.header_names.capacity() * size_of::<Text>()
     }
 
+    /// What the tree at `root` asks of the payload.
+    pub(crate) fn plan_of(&self, root: Option<ConditionIndex>) -> Option<PlanIndex> {
+        match self.node(root?.0)?.kind {
+            NodeKind::Payload(plan) => Some(plan),
+            _ => None,
+        }
+    }
+
     pub(crate) fn node(&self, at: u32) -> Option<Node> {
         self.nodes.get(at as usize).copied()
     }

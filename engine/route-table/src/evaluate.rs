@@ -6,7 +6,7 @@
 use crate::condition::{AnyElement, Conditions, NodeKind, Over, Truth};
 use crate::content::Content;
 use crate::event::{Event, Value};
-use crate::fields::{FieldIndex, Fields, Reading};
+use crate::fields::{FieldIndex, Fields, PlanIndex, Reading};
 use crate::found::{Found, Kind, Typed};
 use crate::group::Bits;
 use crate::json;
@@ -25,6 +25,8 @@ pub(crate) struct Facts<'e> {
     pub(crate) tenant: TenantOf<'e>,
     /// What was looked up for it.
     pub(crate) answers: &'e Answers,
+    /// Whether the payload is an element of the event's own.
+    pub(crate) is_element: bool,
 }
 
 /// The tenant, or where to look for it if anybody asks.
@@ -157,7 +159,7 @@ impl Evaluation<'_> {
             return Some(then(at, None, &mut [], buffers));
         };
         let (reader, inner) = readers.split_first_mut()?;
-        buffers.whole.read(reader, self.fields, plan, self.facts.payload);
+        self.read(reader, plan, buffers);
         let scope = Scope {
             bytes: self.facts.payload.bytes,
             reader,
@@ -166,6 +168,15 @@ impl Evaluation<'_> {
             outer: None,
         };
         Some(then(at + 1, Some(&scope), inner, buffers))
+    }
+
+    /// Reads what a plan asks of the payload.
+    #[inline]
+    pub(crate) fn read(&self, reader: &mut Reading, plan: PlanIndex, buffers: &mut Buffers) {
+        match self.facts.is_element {
+            false => buffers.whole.read(reader, self.fields, plan, self.facts.payload),
+            true => reader.read(self.fields, plan, self.facts.payload),
+        }
     }
 
     /// What the node at `at` says, when the fields of its tree were read.

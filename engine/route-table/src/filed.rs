@@ -4,7 +4,7 @@
 
 use crate::access::{self, Access};
 use crate::condition::ConditionIndex;
-use crate::group::{GroupIndex, VALUE_SPACES};
+use crate::group::{GroupIndex, NO_ELEMENTS, VALUE_SPACES};
 use crate::key_index::Payload;
 use crate::table::{Candidate, KeyKind, Lead, RouteIndex, RouteTable, space};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -149,7 +149,8 @@ impl RouteTable {
             }
         };
         // What is left of a member only if arrays are crossed or places spelled with dots is not what most events pay.
-        let members = self.groups.members.iter().filter(|member| !member.only_if_involved);
+        let members =
+            self.groups.members.iter().filter(|member| !member.only_if_involved && member.elements == NO_ELEMENTS);
         members.for_each(|member| note(&member.candidate));
         let of_types = self.types.iter().filter(|(space, ..)| *space < VALUE_SPACES);
         let spaces = self.spaces_of_values();

@@ -10,10 +10,12 @@
 //! attribute is chosen by how few routes stand under its values, never by its name.
 
 use crate::access::{Access, Accesses, FOLLOWED_MAX};
-use crate::condition::{ConditionIndex, Truth, range};
-use crate::evaluate::{Buffers, Evaluation, Scope, Work, datum};
+use crate::condition::{AnyElement, ConditionIndex, Over, Truth, range};
+use crate::content::Content;
+use crate::evaluate::{Buffers, Evaluation, Facts, Scope, Work, datum};
 use crate::fields::{FieldIndex, PlanIndex, Reading};
 use crate::found::Kind;
+use crate::key_index::Payload;
 use crate::predicate::{Attribute, Datum};
 use crate::rows::{AllRows, Row, words_of};
 use crate::table::{Candidate, RouteTable};
@@ -45,6 +47,20 @@ pub(crate) struct Groups {
     pub(crate) zones: AllZones,
     /// Which members tests let pass and rule out.
     pub(crate) bits: AllRows,
+    /// What is decided element by element.
+    pub(crate) within: Vec<Within>,
+    /// From here on the nodes of conditions are of trees to which elements are what payloads are to others.
+    pub(crate) nodes_of_elements: Option<u32>,
+}
+
+/// An array of whose elements several members of a group want something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Within {
+    pub(crate) over: FieldIndex,
+    /// The plan for nothing but the array.
+    pub(crate) plan: PlanIndex,
+    /// What each element leads to, as a key of the index leads an event: candidates whose fan-outs are the numbers of the members.
+    pub(crate) lead: Payload,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +74,12 @@ pub(crate) struct Group {
     pub(crate) first_access: u32,
     pub(crate) accesses: u32,
     /// With how many of those behind it this group is one, itself included: more than one, if its members are too many for rows of bits.
-    pub(crate) parts: u32,
+    pub(crate) parts: u16,
+    /// Whether its payloads are elements of others.
+    pub(crate) is_of_elements: bool,
+    /// Its arrays of whose elements several members want something.
+    pub(crate) within: u8,
+    pub(crate) first_within: u32,
     /// What looks, accesses and trees ask of the payload.
     pub(crate) plan: Option<PlanIndex>,
 }
@@ -71,7 +92,12 @@ pub(crate) struct Member {
     /// Only if an array of objects stands on the way to a field, or another spelling was looked for: otherwise the looks have said it
     /// all.
     pub(crate) only_if_involved: bool,
+    /// Which array's elements decide it, instead of its condition; [`NO_ELEMENTS`] if none do.
+    pub(crate) elements: u8,
 }
+
+/// What [`Member::elements`] is of a member that is decided by its condition.
+pub(crate) const NO_ELEMENTS: u8 = u8::MAX;
 
 /// What a group's conditions ask of one attribute.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +163,8 @@ impl Groups {
         self.wildcards_in_use = 0;
         self.zones.clear();
         self.bits.clear();
+        self.within.clear();
+        self.nodes_of_elements = None;
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -149,11 +177,13 @@ impl Groups {
             + self.wildcards.iter().map(WildcardSet::memory_bytes).sum::<usize>()
             + self.zones.memory_bytes()
             + self.bits.memory_bytes()
+            + self.within.capacity() * size_of::<Within>()
     }
 
     /// The routes of a group that stand in it, and the ways to those that are filed under values.
     pub(crate) fn parts_of(&self, group: u32) -> Option<(&[Member], &[Access])> {
-        let group = self.rows.get(group as usize).map(|first| (first, self.rows.get(range(group, first.parts))));
+        let group =
+            self.rows.get(group as usize).map(|first| (first, self.rows.get(range(group, u32::from(first.parts)))));
         let (group, Some(parts)) = group? else { return None };
         let members = parts.iter().map(|part| part.members).sum();
         let members = self.members.get(range(group.first_member, members))?;
@@ -166,6 +196,8 @@ impl Groups {
 pub(crate) struct Bits {
     rows: [Vec<u64>; 5],
     matched: wildcard_set::Matches,
+    /// For members that wait for elements to be gone over; one for each group that is within others.
+    waiting: Vec<Vec<u64>>,
 }
 
 impl RouteTable {
@@ -187,7 +219,7 @@ impl RouteTable {
 
     #[cold]
     fn decide_parts_behind(&self, first: u32, evaluation: &Evaluation<'_>, work: &mut Work<'_>, out: &mut dyn Sink) {
-        let parts = self.groups.rows.get(first as usize).map_or(0, |group| group.parts);
+        let parts = self.groups.rows.get(first as usize).map_or(0, |group| u32::from(group.parts));
         for part in self.groups.rows.get(range(first, parts)).unwrap_or_default().iter().skip(1) {
             self.decide_part(part, evaluation, work, out);
         }
@@ -218,9 +250,14 @@ impl RouteTable {
         looking.read_for_accesses(group, reader);
         let scope = self.scope_of(group, evaluation, reader);
         let work = &mut Work { readers, bits, buffers };
+        let mut waiting = 0;
         while alive != 0 {
-            self.decide_member(group, alive.trailing_zeros(), evaluation, &scope, work, out);
+            let member = alive.trailing_zeros();
+            waiting |= u64::from(self.decide_member(group, member, evaluation, &scope, work, out)) << member;
             alive &= alive - 1;
+        }
+        if waiting != 0 {
+            self.decide_by_elements(group, &mut [waiting], evaluation, work, out);
         }
         self.follow_all(group, evaluation, &scope, work, out);
     }
@@ -230,7 +267,7 @@ impl RouteTable {
         let Work { readers, bits, buffers } = work;
         let Some((reader, readers)) = readers.split_first_mut() else { return };
         let words = words_of(group.members);
-        let Bits { rows, matched } = &mut **bits;
+        let Bits { rows, matched, .. } = &mut **bits;
         let [alive, passed, barred, total, zone] = rows.each_mut().map(|row| {
             row.resize(row.len().max(words), 0);
             row.get_mut(..words).unwrap_or_default()
@@ -240,13 +277,30 @@ impl RouteTable {
         looking.read_for_accesses(group, reader);
         let scope = self.scope_of(group, evaluation, reader);
         let work = &mut Work { readers, bits, buffers };
+        let mut waiting = Vec::new();
+        if group.within > 0 {
+            waiting = work.bits.waiting.pop().unwrap_or_default();
+            waiting.clear();
+        }
+        let mut is_waiting = false;
         for word in 0..if lives { words } else { 0 } {
             let mut alive = work.bits.rows[0].get(word).copied().unwrap_or_default();
+            let mut of_word = 0;
             while alive != 0 {
-                let member = word as u32 * 64 + alive.trailing_zeros();
-                self.decide_member(group, member, evaluation, &scope, work, out);
+                let (bit, member) = (alive.trailing_zeros(), word as u32 * 64 + alive.trailing_zeros());
+                of_word |= u64::from(self.decide_member(group, member, evaluation, &scope, work, out)) << bit;
                 alive &= alive - 1;
             }
+            if group.within > 0 {
+                waiting.push(of_word);
+                is_waiting |= of_word != 0;
+            }
+        }
+        if is_waiting {
+            self.decide_by_elements(group, &mut waiting, evaluation, work, out);
+        }
+        if group.within > 0 {
+            work.bits.waiting.push(waiting);
         }
         self.follow_all(group, evaluation, &scope, work, out);
     }
@@ -297,7 +351,51 @@ impl RouteTable {
         });
     }
 
-    /// Says what becomes of a member that all looks let pass.
+    /// Goes over the elements that the waiting members of a group want something of. Those that no element is right for don't match.
+    #[inline(never)]
+    fn decide_by_elements(
+        &self,
+        group: &Group,
+        waiting: &mut [u64],
+        evaluation: &Evaluation<'_>,
+        work: &mut Work<'_>,
+        out: &mut dyn Sink,
+    ) {
+        let Work { readers, bits, buffers } = work;
+        let Some((reader, readers)) = readers.split_first_mut() else { return };
+        let members = self.groups.members.get(range(group.first_member, group.members)).unwrap_or_default();
+        let all_within = self.groups.within.get(range(group.first_within, u32::from(group.within))).unwrap_or_default();
+        let mut sink = OfElements { members, waiting, out };
+        for (place, within) in all_within.iter().enumerate() {
+            if !sink.is_waiting_for(place) {
+                continue;
+            }
+            evaluation.read(reader, within.plan, buffers);
+            let scope = Scope {
+                bytes: evaluation.facts.payload.bytes,
+                reader,
+                fields: self.fields.of_plan(within.plan),
+                element: None,
+                outer: None,
+            };
+            let any = AnyElement {
+                over: Over::Field(within.over),
+                plan: None,
+                on_missing: Truth::False,
+                on_other_type: Truth::False,
+            };
+            evaluation.elements(&any, &scope, &mut |element, bytes| {
+                if sink.is_waiting() {
+                    let payload = Content::of_element(&element, bytes);
+                    let facts = Facts { payload, is_element: true, ..*evaluation.facts };
+                    let work = &mut Work { readers, bits, buffers };
+                    self.consider(within.lead, &self.evaluation(&facts), work, &mut sink);
+                }
+            });
+        }
+    }
+
+    /// Says what becomes of a member that all looks let pass; `true`: elements decide it, which must be gone over.
     #[inline]
     fn decide_member(
         &self,
@@ -307,16 +405,55 @@ impl RouteTable {
         scope: &Scope<'_>,
         work: &mut Work<'_>,
         out: &mut dyn Sink,
-    ) {
-        let Some(member) = self.groups.members.get((group.first_member + member) as usize) else { return };
+    ) -> bool {
+        let Some(member) = self.groups.members.get((group.first_member + member) as usize) else { return false };
         let Candidate { condition, .. } = member.candidate;
         let truth = match condition {
             ConditionIndex::ALWAYS => Truth::True,
             _ if member.only_if_involved && !scope.reader.is_involved() => Truth::True,
+            _ if member.elements != NO_ELEMENTS => return true,
             ConditionIndex(root) if member.only_if_involved => evaluation.condition(root, work.readers, work.buffers),
             ConditionIndex(node) => evaluation.node(node, Some(scope), work.readers, work.buffers),
         };
         out.decided(member.candidate, truth);
+        false
+    }
+}
+
+/// Takes in what is decided of an element, for the members that wait for it.
+struct OfElements<'o> {
+    members: &'o [Member],
+    waiting: &'o mut [u64],
+    out: &'o mut dyn Sink,
+}
+
+impl OfElements<'_> {
+    fn is_waiting(&self) -> bool {
+        self.waiting.iter().any(|word| *word != 0)
+    }
+
+    /// Whether anybody waits for the elements of the array at `place`.
+    fn is_waiting_for(&self, place: usize) -> bool {
+        let words = self.waiting.iter().zip(self.members.chunks(64));
+        words.into_iter().any(|(word, members)| {
+            let waits = |(bit, member): (usize, &Member)| word >> bit & 1 != 0 && usize::from(member.elements) == place;
+            *word != 0 && members.iter().enumerate().any(waits)
+        })
+    }
+}
+
+impl Sink for OfElements<'_> {
+    fn decided(&mut self, candidate: Candidate, truth: Truth) {
+        let member = candidate.fan_out;
+        let (Some(word), Some(found)) = (self.waiting.get_mut(member as usize / 64), self.members.get(member as usize))
+        else {
+            return;
+        };
+        let bit = 1 << (member % 64);
+        if truth == Truth::True && *word & bit != 0 {
+            *word &= !bit;
+            self.out.decided(found.candidate, Truth::True);
+        }
     }
 }
 
@@ -343,7 +480,7 @@ struct Looking<'l> {
 impl Looking<'_> {
     fn read(&mut self, group: &Group, reader: &mut Reading) {
         if let Some(plan) = group.plan {
-            self.buffers.whole.read(reader, &self.table.fields, plan, self.evaluation.facts.payload);
+            self.evaluation.read(reader, plan, self.buffers);
         }
         self.is_read = true;
     }

@@ -398,7 +398,8 @@ impl RouteTable {
         }
         let event_type = type_of(rule.event_type.of(&self.texts, event))?;
         let payload = Content::json(event.payload().unwrap_or_default());
-        let facts = Facts { event, event_type, payload, tenant: TenantOf::Origin(rule.tenant), answers };
+        let facts =
+            Facts { event, event_type, payload, tenant: TenantOf::Origin(rule.tenant), answers, is_element: false };
         let (_, mut work) = memory.all();
         Ok(Some(then(&facts, &mut work)))
     }
@@ -418,7 +419,7 @@ impl RouteTable {
         let opened = opening.open(Opener { fields, texts, envelope, schema }, rule, event)?;
         let event_type = type_of(opened.event_type(texts, rule.event_type))?;
         let tenant = opened.tenant().map_or(TenantOf::Origin(rule.tenant), TenantOf::Found);
-        let facts = Facts { event: &opened, event_type, payload: opened.payload, tenant, answers };
+        let facts = Facts { event: &opened, event_type, payload: opened.payload, tenant, answers, is_element: false };
         Ok(then(&facts, &mut work))
     }
 

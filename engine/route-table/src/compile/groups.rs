@@ -3,7 +3,7 @@
 use super::{Scratch, hash_bytes, plan_for};
 use crate::condition::{ConditionIndex, Conditions, Node, NodeKind, Truth};
 use crate::fields::{FieldIndex, PlanIndex};
-use crate::group::{Group, GroupIndex, Look, LookTest, Member, Quick, VALUE_SPACES};
+use crate::group::{Group, GroupIndex, Look, LookTest, Member, NO_ELEMENTS, Quick, VALUE_SPACES, Within};
 use crate::interned::Interned;
 use crate::key_index::{self, Payload};
 use crate::predicate::{Attribute, Literal, Predicate, Test, Types};
@@ -15,6 +15,7 @@ use crate::zones::ZoneScratch;
 use std::ops::Range;
 
 mod clauses;
+mod elements;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ mod wanted;
 
 pub(crate) use clauses::Clauses;
 use clauses::{Clause, Left};
+use elements::Elementwise;
 
 /// What making groups needs besides the table itself.
 #[derive(Debug, Default)]
@@ -40,6 +42,17 @@ pub(crate) struct GroupScratch {
     spaces: u32,
     /// The wildcards that say the same as tests for texts that are contained, by predicate.
     containing: Vec<Option<Wildcard>>,
+    /// The members that may be decided element by element; those of groups within behind those of the group.
+    elementwise: Vec<Elementwise>,
+    /// The roots of the conditions of a group's members.
+    roots: Vec<ConditionIndex>,
+    /// What leads to the groups within one that is being made.
+    within: Vec<Within>,
+    /// By predicate: the one that says the same of an element as if it were the payload.
+    of_elements: Vec<u32>,
+    /// For tests: how many members are decided element by element at least, instead of [`ELEMENTWISE_FROM`].
+    #[cfg(test)]
+    elementwise_from: Option<usize>,
     /// How many texts of looks are in the index.
     indexed: usize,
     /// How much is kept more than once, since its members are filed at several places.
@@ -61,6 +74,9 @@ const UNSETTLED: u32 = u32::MAX;
 /// A group is within at most so many others, and each may settle one part.
 type Settled = [u32; split::DEPTH_MAX];
 const UNTOUCHED: Settled = [UNSETTLED; split::DEPTH_MAX];
+
+/// So many members of a group that ask something of the elements of one array are decided together, element by element.
+const ELEMENTWISE_FROM: usize = 8;
 
 /// With more members than these, a group is made of parts, each with looks of its own: a row of bits has a bit for each member, and there can
 /// be as many rows as members. That some tests are then made once for each part costs less than rows that leave the cache.
@@ -107,6 +123,9 @@ impl GroupScratch {
         self.indexed = 0;
         self.copies = 0;
         self.containing.clear();
+        self.elementwise.clear();
+        self.within.clear();
+        self.of_elements.clear();
     }
 }
 
@@ -115,7 +134,13 @@ pub(crate) fn group(table: &mut RouteTable, scratch: &mut Scratch, candidates: &
     let groups = &mut scratch.groups;
     let first = groups.members.len();
     groups.members.extend(candidates.iter().map(|candidate| Draft { candidate: *candidate, settled: UNTOUCHED }));
-    let mut maker = Maker { table, groups, fields: &mut scratch.fields, plans: &mut scratch.plans, depth: 0 };
+    // What a plan means for messages is known for their own elements only.
+    let elementwise_from = if scratch.messages.of_sources.is_empty() { ELEMENTWISE_FROM } else { usize::MAX };
+    #[cfg(test)]
+    let elementwise_from =
+        groups.elementwise_from.filter(|_| elementwise_from < usize::MAX).unwrap_or(elementwise_from);
+    let (fields, plans) = (&mut scratch.fields, &mut scratch.plans);
+    let mut maker = Maker { table, groups, fields, plans, depth: 0, within: 0, elementwise_from };
     let payload = maker.make(first);
     scratch.groups.members.truncate(first);
     payload
@@ -128,6 +153,10 @@ struct Maker<'c> {
     plans: &'c mut Interned,
     /// How many groups this one is within.
     depth: usize,
+    /// Of how many of them its events are the elements.
+    within: usize,
+    /// So many members about elements of one array are decided together.
+    elementwise_from: usize,
 }
 
 impl Maker<'_> {
@@ -148,12 +177,25 @@ impl Maker<'_> {
         let last = self.groups.members.len();
         let parts = (last - first).div_ceil(MEMBERS_MAX).max(1);
         let no_accesses = accesses.end..accesses.end;
+        let noted = self.groups.elementwise.len();
         for part in 0..parts {
             let begin = first + part * MEMBERS_MAX;
             let accesses = if part == 0 { accesses.clone() } else { no_accesses.clone() };
-            self.build(begin..last.min(begin + MEMBERS_MAX), accesses, (parts - part) as u32);
+            self.build(begin..last.min(begin + MEMBERS_MAX), accesses, (part, parts - part));
         }
-        self.table.readers = self.table.readers.max(self.depth + 1);
+        // Groups that are one stand side by side, and those within them behind.
+        let mut begin = noted;
+        for part in index..index + parts as u32 {
+            let first_member = self.table.groups.rows.get(part as usize).map_or(0, |row| row.first_member);
+            let rest = self.groups.elementwise.get(begin..).unwrap_or_default();
+            let end = begin + rest.iter().take_while(|one| one.part == part - index).count();
+            self.make_within(part, first_member, begin..end);
+            begin = end;
+        }
+        self.groups.elementwise.truncate(noted);
+        // Who goes over elements reads the array first.
+        let arrays = usize::from(begin > noted);
+        self.table.readers = self.table.readers.max(self.depth + self.within + 1 + arrays);
         Candidate::payload_of_group(GroupIndex(index))
     }
 
@@ -169,16 +211,19 @@ impl Maker<'_> {
         (rest == 0).then_some(Candidate { condition: ConditionIndex::ALWAYS, ..draft.candidate })
     }
 
-    /// Makes a group of these members, to be one with those behind it so that there are `parts`.
-    fn build(&mut self, drafts: Range<usize>, accesses: Range<usize>, parts: u32) {
+    /// Makes a group of these members: a `part` of one, which has so many `parts` from here on.
+    fn build(&mut self, drafts: Range<usize>, accesses: Range<usize>, (part, parts): (usize, usize)) {
         self.groups.asked.clear();
         self.groups.wished.clear();
-        let first_member = self.table.groups.members.len();
+        self.groups.roots.clear();
+        let (first_member, first_noted) = (self.table.groups.members.len(), self.groups.elementwise.len());
         for (number, at) in (0..).zip(drafts) {
             let Some(draft) = self.groups.members.get(at).copied() else { break };
             let member = self.member(draft, number);
+            self.groups.roots.push(draft.candidate.condition);
             self.table.groups.members.push(member);
         }
+        self.choose_elementwise(first_noted, first_member, part as u32);
         let members = (self.table.groups.members.len() - first_member) as u32;
         let GroupScratch { wished, asked, .. } = &mut *self.groups;
         wished.extend(asked.iter().filter_map(|asked| match asked.attribute {
@@ -203,7 +248,11 @@ impl Maker<'_> {
             looks_outside,
             first_access: accesses.start as u32,
             accesses: accesses.len() as u32,
-            parts,
+            // The limit `routes` keeps them far below this.
+            parts: parts as u16,
+            is_of_elements: self.within > 0,
+            within: 0,
+            first_within: 0,
             plan,
         });
     }
@@ -216,7 +265,7 @@ impl Maker<'_> {
             ConditionIndex::ALWAYS => Left::Nothing,
             ConditionIndex(root) => self.groups.clauses.find(self.table, self.fields, root, &settled, careful),
         };
-        let GroupScratch { clauses, asked, wished, .. } = &mut *self.groups;
+        let GroupScratch { clauses, asked, .. } = &mut *self.groups;
         if candidate.condition != ConditionIndex::ALWAYS {
             let begin = asked.len();
             let (mut scope, mut scoped_lane) = (None, 0);
@@ -248,12 +297,18 @@ impl Maker<'_> {
             Left::Always(node) => (ConditionIndex(node), false),
             Left::IfInvolved => (candidate.condition, true),
         };
-        if matches!(left, Left::Always(_))
+        let elementwise = match clauses.left() {
+            [part] if !careful => Elementwise::of(&self.table.conditions, *part, member),
+            _ => None,
+        };
+        elementwise.into_iter().for_each(|one| self.groups.elementwise.push(one));
+        if elementwise.is_none()
+            && matches!(left, Left::Always(_))
             && let Some(Node { kind: NodeKind::Payload(plan), .. }) = self.table.conditions.node(candidate.condition.0)
         {
-            wished.extend_from_slice(self.table.fields.of_plan(plan));
+            self.groups.wished.extend_from_slice(self.table.fields.of_plan(plan));
         }
-        Member { candidate: Candidate { condition, ..candidate }, only_if_involved }
+        Member { candidate: Candidate { condition, ..candidate }, only_if_involved, elements: NO_ELEMENTS }
     }
 
     /// The plan for all fields that were wished for.

@@ -39,14 +39,17 @@ impl Messages {
 
 /// Makes a plan for all that groups and conditions ask of payloads, if they are more than read each event by themselves.
 pub(super) fn plan_whole(table: &mut RouteTable, scratch: &mut Scratch) {
-    let of_conditions = table.conditions.nodes.iter().filter_map(|node| match node.kind {
+    // What is asked of elements is not asked of the payload.
+    let nodes = table.groups.nodes_of_elements.map_or(table.conditions.nodes.len(), |first| first as usize);
+    let of_conditions = table.conditions.nodes.iter().take(nodes).filter_map(|node| match node.kind {
         NodeKind::Payload(plan) => Some(plan),
         _ => None,
     });
+    let of_groups = table.groups.rows.iter().filter(|group| !group.is_of_elements);
     let plans = &mut scratch.asked_plans;
     plans.clear();
     let mut reads = 0;
-    for plan in table.groups.rows.iter().filter_map(|group| group.plan).chain(of_conditions) {
+    for plan in of_groups.filter_map(|group| group.plan).chain(of_conditions) {
         reads += 1;
         // Most conditions ask what the one before them asks.
         if plans.last() != Some(&plan) {

@@ -37,9 +37,12 @@ impl Decoder<'_> {
         let Scratch { spellings, spelled, of_texts, .. } = &*self.scratch;
         let spelling = |index: u32| spelled.get(index as usize).copied().unwrap_or_default();
         let same = |index| {
-            let Spelling { is_of_map, at, len, .. } = spelling(index);
-            let source = if is_of_map { self.map } else { of_texts };
-            source.get(range(at, len)) == Some(bytes)
+            let Spelling { at, len, .. } = spelling(index);
+            let spelled = match (at as usize).checked_sub(self.map.len()) {
+                None => self.map.get(range(at, len)),
+                Some(behind) => of_texts.get(behind..behind + len as usize),
+            };
+            spelled == Some(bytes)
         };
         if let Some(known) = spellings.find(hash, same) {
             return self.predicate_node(spelling(known).predicate);
@@ -49,14 +52,14 @@ impl Decoder<'_> {
         // What is refused is refused wherever it stands.
         if self.scratch.reasons.is_empty() {
             let Scratch { spellings, spelled, of_texts, .. } = &mut *self.scratch;
-            let at = if self.is_map { at } else { of_texts.len() };
+            let at = if self.is_map { at } else { self.map.len() + of_texts.len() };
             if !self.is_map {
                 of_texts.extend_from_slice(bytes);
             }
             // What texts stand for is longer than they are, by a factor that keeps it below 4 GiB.
             let (at, len) = (at as u32, bytes.len() as u32);
             spellings.add(hash, spelled.len());
-            spelled.push(Spelling { is_of_map: self.is_map, at, len, predicate: index });
+            spelled.push(Spelling { at, len, predicate: index });
         }
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct Clauses {
     predicates: Vec<u32>,
     parts: Vec<u32>,
     inner: Vec<u32>,
+    /// The parts of which something is left.
+    left: Vec<u32>,
 }
 
 /// How a predicate's attribute looks from where a clause is; `None`: it can't be part of it.
@@ -71,6 +73,11 @@ type Seen = Option<(Attribute, Option<u32>)>;
 impl Clauses {
     pub(super) fn list(&self) -> &[Clause] {
         &self.list
+    }
+
+    /// The parts of the condition that clauses don't say all of.
+    pub(super) fn left(&self) -> &[u32] {
+        &self.left
     }
 
     pub(super) fn predicates(&self, clause: &Clause) -> &[u32] {
@@ -89,12 +96,17 @@ impl Clauses {
     ) -> Left {
         self.list.clear();
         self.predicates.clear();
+        self.left.clear();
         let mut parts = std::mem::take(&mut self.parts);
         parts.clear();
         each_part(&table.conditions, root, &mut |part| parts.push(part));
         let mut left = if careful { Left::Always(root) } else { Left::Nothing };
         for part in parts.iter().filter(|part| !settled.contains(part)) {
-            left = left.and(self.part(table, fields, *part, careful), root);
+            let of_part = self.part(table, fields, *part, careful);
+            if of_part != Left::Nothing {
+                self.left.push(*part);
+            }
+            left = left.and(of_part, root);
         }
         self.parts = parts;
         left

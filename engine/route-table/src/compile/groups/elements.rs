@@ -1,0 +1,222 @@
+//! Elements as events of their own: what conditions ask of the elements of one array is decided for all of them at once, element by element.
+//!
+//! A condition that is left to an `any_element` would be walked once for each element, and so would that of each other route: as many steps
+//! as elements times routes, of which an event's producer chooses the one factor. So where several members of a group are left to elements of
+//! the same array, their conditions within are made the conditions of a group of its own, to which an element is what a payload is to others.
+
+use super::{Draft, Maker, UNTOUCHED};
+use crate::condition::{AnyElement, Conditions, Node, NodeKind, Over, Truth};
+use crate::fields::FieldIndex;
+use crate::group::{NO_ELEMENTS, Within};
+use crate::predicate::{Attribute, ElementPlace, Predicate};
+use crate::table::Candidate;
+use std::ops::Range;
+
+/// How many arrays within each other are gone over so.
+const NESTING_MAX: usize = 4;
+/// And how many arrays of one group.
+const ARRAYS_MAX: usize = 64;
+
+/// A member whose condition is left to an `any_element`, when all looks have let it pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Elementwise {
+    /// The array.
+    over: FieldIndex,
+    /// Of which part of a group that is made of several.
+    pub(super) part: u32,
+    member: u32,
+    /// That of the `any_element`.
+    node: u32,
+}
+
+impl Elementwise {
+    /// The part at `node` of a member's condition, if it can be decided element by element.
+    pub(super) fn of(conditions: &Conditions, node: u32, member: u32) -> Option<Elementwise> {
+        let NodeKind::AnyElement(index) = conditions.node(node)?.kind else { return None };
+        let AnyElement { over, on_missing, on_other_type, .. } = *conditions.any_elements.get(index as usize)?;
+        let Over::Field(over) = over else { return None };
+        let is_false_without = on_missing != Truth::True && on_other_type != Truth::True;
+        (is_false_without && is_about_element(conditions, node + 1, 0)).then_some(Elementwise {
+            over,
+            part: 0,
+            member,
+            node,
+        })
+    }
+}
+
+/// Whether all that the tree at `at` asks of payloads is of places within the element that is so many `any_element`s outwards, or of elements
+/// within it.
+fn is_about_element(conditions: &Conditions, at: u32, depth: u32) -> bool {
+    let is_within = |place: ElementPlace| place.outwards < depth || place.field != FieldIndex::ITSELF;
+    let Some(node) = conditions.node(at) else { return false };
+    match node.kind {
+        NodeKind::Predicate(index) => match conditions.predicates.get(index as usize).map(|found| found.attribute) {
+            Some(Attribute::Element(place)) => is_within(place),
+            Some(Attribute::Field(_) | Attribute::Lookup(_)) | None => false,
+            Some(_) => true,
+        },
+        NodeKind::AnyElement(index) => match conditions.any_elements.get(index as usize).map(|any| any.over) {
+            Some(Over::Element(place)) => is_within(place) && is_about_element(conditions, at + 1, depth + 1),
+            _ => false,
+        },
+        NodeKind::All | NodeKind::Any | NodeKind::Not => {
+            let mut child = at + 1;
+            while child < node.end {
+                if !is_about_element(conditions, child, depth) {
+                    return false;
+                }
+                child = conditions.node(child).map_or(node.end, |node| node.end);
+            }
+            true
+        }
+        NodeKind::Payload(_) => false,
+    }
+}
+
+impl Maker<'_> {
+    /// Sorts out which of the members that were noted from `first` on are decided element by element: those of arrays that several are about.
+    /// The others are left to their trees.
+    pub(super) fn choose_elementwise(&mut self, first: usize, first_member: usize, part: u32) {
+        let mut noted = std::mem::take(&mut self.groups.elementwise);
+        let own = noted.get_mut(first..).unwrap_or_default();
+        own.sort_unstable();
+        let is_room = self.within < NESTING_MAX;
+        let (mut kept, mut arrays) = (first, 0);
+        let mut at = first;
+        while let Some(Elementwise { over, .. }) = noted.get(at).copied() {
+            let rest = noted.get(at..).unwrap_or_default();
+            let end = at + rest.partition_point(|other| other.over <= over);
+            let is_worth_it = is_room && end - at >= self.elementwise_from && arrays < ARRAYS_MAX;
+            for place in at..end {
+                let Some(one) = noted.get(place).copied() else { break };
+                let Some(member) = self.table.groups.members.get_mut(first_member + one.member as usize) else { break };
+                if is_worth_it {
+                    member.elements = arrays as u8;
+                    if let Some(place) = noted.get_mut(kept) {
+                        *place = Elementwise { part, ..one };
+                        kept += 1;
+                    }
+                } else if !member.only_if_involved
+                    && let Some(plan) =
+                        self.table.conditions.plan_of(self.groups.roots.get(one.member as usize).copied())
+                {
+                    self.groups.wished.extend_from_slice(self.table.fields.of_plan(plan));
+                }
+            }
+            arrays += usize::from(is_worth_it);
+            at = end;
+        }
+        noted.truncate(kept);
+        self.groups.elementwise = noted;
+    }
+
+    /// Makes the groups of a group's members that are decided element by element: those that were noted at `noted`.
+    pub(super) fn make_within(&mut self, group: u32, first_member: u32, noted: Range<usize>) {
+        if noted.is_empty() {
+            return;
+        }
+        let first_made = self.groups.within.len();
+        let mut at = noted.start;
+        while at < noted.end
+            && let Some(Elementwise { over, .. }) = self.groups.elementwise.get(at).copied()
+        {
+            let first = self.groups.members.len();
+            while at < noted.end
+                && let Some(one) = self.groups.elementwise.get(at).copied().filter(|one| one.over == over)
+            {
+                self.draft_within(first_member, one);
+                at += 1;
+            }
+            self.depth += 1;
+            self.within += 1;
+            let lead = self.make(first);
+            self.depth -= 1;
+            self.within -= 1;
+            self.groups.members.truncate(first);
+            let plan = super::plan_for(self.table, self.plans, &[over]);
+            self.groups.within.push(Within { over, plan, lead });
+        }
+        let made = self.groups.within.drain(first_made..);
+        let first_within = self.table.groups.within.len() as u32;
+        self.table.groups.within.extend(made);
+        let count = self.table.groups.within.len() - first_within as usize;
+        if let Some(row) = self.table.groups.rows.get_mut(group as usize) {
+            (row.first_within, row.within) = (first_within, count as u8);
+        }
+    }
+
+    /// Makes a member's condition within elements that of a member of the group that is to be made.
+    fn draft_within(&mut self, first_member: u32, Elementwise { member, node, .. }: Elementwise) {
+        let Some(outer) = self.table.groups.members.get((first_member + member) as usize).copied() else { return };
+        let conditions = &mut self.table.conditions;
+        let first = conditions.nodes.len() as u32;
+        let groups = &mut self.table.groups;
+        groups.nodes_of_elements.get_or_insert(first);
+        let plan = match conditions.node(node).map(|node| node.kind) {
+            Some(NodeKind::AnyElement(index)) => conditions.any_elements.get(index as usize).and_then(|any| any.plan),
+            _ => None,
+        };
+        if let Some(plan) = plan {
+            conditions.nodes.push(Node { kind: NodeKind::Payload(plan), end: 0 });
+        }
+        copy(conditions, &mut self.groups.of_elements, node + 1, 0);
+        let end = conditions.nodes.len() as u32;
+        if let (Some(_), Some(root)) = (plan, conditions.nodes.get_mut(first as usize)) {
+            root.end = end;
+        }
+        let condition = crate::condition::ConditionIndex(first);
+        let candidate = Candidate { condition, fan_out: member, ..outer.candidate };
+        self.groups.members.push(Draft { candidate, settled: UNTOUCHED });
+    }
+}
+
+/// Copies the tree at `at`, so that places within the element that is `depth` `any_element`s outwards are fields. `known`: the predicates that
+/// were made of others before.
+fn copy(conditions: &mut Conditions, known: &mut Vec<u32>, at: u32, depth: u32) {
+    let Some(node) = conditions.node(at) else { return };
+    let copied = conditions.nodes.len();
+    conditions.nodes.push(node);
+    let kind = match node.kind {
+        NodeKind::Predicate(index) => NodeKind::Predicate(predicate_of_element(conditions, known, index, depth)),
+        NodeKind::AnyElement(index) => {
+            NodeKind::AnyElement(match conditions.any_elements.get(index as usize).copied() {
+                Some(any @ AnyElement { over: Over::Element(place), .. }) if place.outwards == depth => {
+                    conditions.any_elements.push(AnyElement { over: Over::Field(place.field), ..any });
+                    conditions.any_elements.len() as u32 - 1
+                }
+                _ => index,
+            })
+        }
+        other => other,
+    };
+    let depth = depth + u32::from(matches!(kind, NodeKind::AnyElement(_)));
+    let mut child = at + 1;
+    while child < node.end {
+        copy(conditions, known, child, depth);
+        child = conditions.node(child).map_or(node.end, |node| node.end);
+    }
+    let end = conditions.nodes.len() as u32;
+    if let Some(node) = conditions.nodes.get_mut(copied) {
+        *node = Node { kind, end };
+    }
+}
+
+/// The predicate that says of a field what another one says of a place within an element.
+fn predicate_of_element(conditions: &mut Conditions, known: &mut Vec<u32>, index: u32, depth: u32) -> u32 {
+    let predicate = conditions.predicates.get(index as usize).copied();
+    let Some(predicate @ Predicate { attribute: Attribute::Element(place), .. }) = predicate else { return index };
+    if place.outwards != depth {
+        return index;
+    }
+    known.resize(known.len().max(index as usize + 1), u32::MAX);
+    let Some(known) = known.get_mut(index as usize) else { return index };
+    if *known == u32::MAX {
+        *known = conditions.predicates.len() as u32;
+        conditions.predicates.push(Predicate { attribute: Attribute::Field(place.field), ..predicate });
+    }
+    *known
+}
+
+/// What a member's `elements` is that is not decided by elements.
+const _: () = assert!(ARRAYS_MAX < NO_ELEMENTS as usize);
