@@ -220,3 +220,137 @@ fn predicate_of_element(conditions: &mut Conditions, known: &mut Vec<u32>, index
 
 /// What a member's `elements` is that is not decided by elements.
 const _: () = assert!(ARRAYS_MAX < NO_ELEMENTS as usize);
+
+#[cfg(test)]
+mod tests {
+    use crate::compile::Compiler;
+    use crate::deliveries::{Deliveries, Matches};
+    use crate::support;
+    use crate::table::RouteTable;
+    use proptest::prelude::*;
+    use prost::Message;
+    use veltrix_proto::v1::destination::Kind as To;
+    use veltrix_proto::v1::{Condition, Destination, EventTypes, KafkaTopic, Route, RouteMap, condition};
+
+    fn compiled(map: &RouteMap, elementwise_from: usize) -> RouteTable {
+        let mut compiler = Compiler::new();
+        compiler.scratch.groups.elementwise_from = Some(elementwise_from);
+        compiler.compile(&map.encode_to_vec()).unwrap()
+    }
+
+    fn map_of(conditions: impl IntoIterator<Item = condition::Kind>) -> RouteMap {
+        let route = |(number, kind): (usize, condition::Kind)| Route {
+            id: number.to_string(),
+            types: Some(EventTypes { any: true, ..EventTypes::default() }),
+            when: Some(Condition { kind: Some(kind) }),
+            to: vec![format!("d{number}")],
+            ..Route::default()
+        };
+        let routes: Vec<Route> = conditions.into_iter().enumerate().map(route).collect();
+        let destination = |number: usize| Destination {
+            id: format!("d{number}"),
+            kind: Some(To::Kafka(KafkaTopic { topic: format!("t{number}"), ..KafkaTopic::default() })),
+        };
+        let destinations = (0..routes.len()).map(destination).collect();
+        RouteMap { name: "elements".to_owned(), destinations, routes, ..RouteMap::default() }
+    }
+
+    struct Payload<'p>(&'p str);
+
+    impl crate::event::Event for Payload<'_> {
+        fn topic(&self) -> &str {
+            "topic"
+        }
+
+        fn key(&self) -> crate::event::Value<'_> {
+            crate::event::Value::Missing
+        }
+
+        fn header(&self, name: &str) -> crate::event::Value<'_> {
+            if name == "ce_type" { crate::event::Value::Bytes(b"type") } else { crate::event::Value::Missing }
+        }
+
+        fn payload(&self) -> Option<&[u8]> {
+            Some(self.0.as_bytes())
+        }
+    }
+
+    fn matching(table: &RouteTable, payload: &str) -> Vec<usize> {
+        let mut matches = Matches::new();
+        table.matches(&Payload(payload), &mut matches).unwrap();
+        matches.routes().iter().map(|route| route.get()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn elements_decide_what_trees_decide(
+            map in prop_oneof![support::route_map().boxed(), support::many_routes().boxed()],
+            events in prop::collection::vec(support::event(), 1..12),
+        ) {
+            let (by_elements, by_trees) = (compiled(&map, 1), compiled(&map, usize::MAX));
+            for event in &events {
+                let [mut by_elements_gets, mut by_trees_gets] = [Deliveries::new(), Deliveries::new()];
+                by_elements.route(event, &mut by_elements_gets);
+                by_trees.route(event, &mut by_trees_gets);
+                let told = |deliveries: &Deliveries| {
+                    let mut list = deliveries.list().to_vec();
+                    list.sort_by_key(|delivery| delivery.destination);
+                    (list, deliveries.verdict(), deliveries.undecided())
+                };
+                prop_assert_eq!(told(&by_elements_gets), told(&by_trees_gets));
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_and_cel_about_elements_are_decided_by_groups_within() {
+        let pattern = |number: usize| {
+            let text = format!(r#"{{"l": {{"a": ["x"], "b": [{{"anything-but": ["{number}"]}}]}}}}"#);
+            condition::Kind::EventPattern(text)
+        };
+        let cel = |number: usize| {
+            condition::Kind::Cel(format!("payload.l.exists(x, x.a == 'x' && x.c.exists(y, y.n == {number}))"))
+        };
+        let map = map_of((0..30).map(pattern).chain((0..30).map(cel)));
+        let (by_elements, by_trees) = (compiled(&map, 2), compiled(&map, usize::MAX));
+        // One for `l` through arrays, one for `l` as it is, and within that one for `c`.
+        assert_eq!((by_elements.groups.within.len(), by_trees.groups.within.len()), (3, 0));
+        for (payload, expected) in [
+            (r#"{"l": [{"a": "x", "b": "3"}, {"a": "y", "b": "4"}]}"#, (0..30).filter(|number| *number != 3).collect()),
+            (r#"{"l": [{"a": "y", "b": "3"}, {"b": "x"}, 7, [], null]}"#, Vec::new()),
+            (r#"{"l": [{"a": "x", "c": [{"n": 5}, {"n": 7.0}]}, {"a": "z", "c": [{"n": 9}]}]}"#, vec![35, 37]),
+            (r#"{"l": {"a": "x", "b": "3"}}"#, (0..30).filter(|number| *number != 3).collect()),
+            (r#"{"l": []}"#, Vec::new()),
+            (r#"{"k": 1}"#, Vec::new()),
+        ] {
+            assert_eq!(matching(&by_trees, payload), expected, "{payload}");
+            assert_eq!(matching(&by_elements, payload), expected, "{payload}");
+        }
+    }
+
+    #[test]
+    fn an_element_within_an_element_may_be_compared_with_what_is_around_it() {
+        let cel = |number: usize| {
+            condition::Kind::Cel(format!("payload.l.exists(x, x.c.exists(y, y.n == {number} && x.a == 'x'))"))
+        };
+        let by_elements = compiled(&map_of((0..30).map(cel)), 2);
+        assert_eq!(by_elements.groups.within.len(), 1);
+        let payload = r#"{"l": [{"a": "y", "c": [{"n": 3}]}, {"a": "x", "c": [{"n": 4}, {}, {"n": 5}]}]}"#;
+        assert_eq!(matching(&by_elements, payload), [4, 5]);
+    }
+
+    #[test]
+    fn what_looks_beyond_its_element_or_holds_without_any_is_left_to_trees() {
+        let left = [
+            "payload.l.exists(x, x.a == 'a' && payload.b == 'b')",
+            "payload.l.exists(x, x == 'a')",
+            "payload.l.all(x, x.a == 'a')",
+            "payload.l.exists(x, x.a == 'a') && payload.m.exists(x, x.a == 'a')",
+            "payload.l.exists(x, x.a == 'a') || payload.b == 'b'",
+        ];
+        for text in left {
+            let table = compiled(&map_of([text, text].map(|text| condition::Kind::Cel(text.to_owned()))), 1);
+            assert!(table.groups.within.is_empty(), "{text}");
+        }
+    }
+}
