@@ -472,7 +472,7 @@ fn analyze_tells_which_routes_are_merged_into_which_and_what_that_saves() {
     assert_eq!((code, stderr.as_str()), (0, ""));
     for line in [
         "routes[3]: route `copy` is merged into `rich`, which has the same condition\n",
-        "routes[4]: route `less` is merged into `rich`, which asks for less\n",
+        "routes[4]: route `less` is merged into `rich`, which asks for no more\n",
     ] {
         assert!(stdout.contains(line), "{stdout}");
     }

@@ -74,6 +74,8 @@ pub enum Fault {
     EmptyMap,
     #[error("must be set")]
     Missing,
+    #[error("must be set: give one of {0}")]
+    MissingOneOf(&'static str),
     #[error("has no {0}, so that no event could be delivered")]
     Without(&'static str),
     #[error("is not a serialized RouteMap: {0}")]

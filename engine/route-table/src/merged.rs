@@ -53,7 +53,7 @@ pub enum WhyMerged {
     #[error("which has no condition")]
     NoCondition,
     /// What the other route asks for is part of what this one asks for.
-    #[error("which asks for less")]
+    #[error("which asks for no more")]
     AsksForLess,
 }
 

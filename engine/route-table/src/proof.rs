@@ -10,7 +10,7 @@
 use crate::canonical::canonical;
 use crate::condition::{AnyElement, ConditionIndex, Node, NodeKind, Truth};
 use crate::fields::FieldIndex;
-use crate::predicate::{Attribute, Bound, Bounds, Datum, Literal, Predicate, Test};
+use crate::predicate::{Attribute, Bound, Bounds, Datum, Literal, Predicate, Test, Types};
 use crate::share::Share;
 use crate::table::{RouteTable, Text};
 use std::cmp::Ordering;
@@ -187,7 +187,8 @@ impl<'t> Prover<'t> {
                         _ => false,
                     })
             }
-            NodeKind::Not | NodeKind::Predicate(_) => false,
+            NodeKind::Predicate(index) => self.predicate(index).is_some_and(is_of_no_value),
+            NodeKind::Not => false,
         }
     }
 
@@ -352,4 +353,17 @@ fn missing(predicate: &Predicate) -> Truth {
 
 fn holds_of_its_types_only(predicate: &Predicate) -> bool {
     matches!(predicate.test, Test::Exists(_) | Test::Types) || predicate.on_other_type != Truth::True
+}
+
+/// Whether a test is about types that its attribute never has: what is not in the payload is text, or null, and a time a number.
+fn is_of_no_value(predicate: &Predicate) -> bool {
+    let types = match predicate.attribute {
+        Attribute::Key | Attribute::Topic | Attribute::EventType | Attribute::Tenant | Attribute::Header(_) => {
+            Types::TEXT.with(Types::NULL)
+        }
+        Attribute::Timestamp => Types::NUMBER,
+        Attribute::Field(_) | Attribute::Element(_) | Attribute::Lookup(_) => return false,
+    };
+    let is_about = predicate.about.0 & types.0 != 0 || predicate.text_as_number;
+    !is_about && predicate.on_other_type != Truth::True && missing(predicate) != Truth::True
 }

@@ -46,6 +46,16 @@ pub(crate) enum PayloadRule {
     Nothing,
 }
 
+impl PayloadRule {
+    /// Whether the payload of a record with this content type is an event in structured mode.
+    pub(crate) fn is_envelope(self, content_type: Value<'_>) -> bool {
+        match self {
+            PayloadRule::CloudEvents { always_structured, .. } => always_structured || is_structured(content_type),
+            _ => false,
+        }
+    }
+}
+
 impl SourceRule {
     /// Whether events are what they are: JSON that is read as far as somebody asks, and nothing in it that must be known before.
     #[inline]
@@ -189,9 +199,9 @@ impl Opening {
             (PayloadRule::Protobuf { message, framing, full }, Some(payload)) => {
                 opened.payload = message_of(opener.schema, payload, (message, framing, full))?;
             }
-            (PayloadRule::CloudEvents { always_structured, full }, Some(payload)) => {
+            (PayloadRule::CloudEvents { full, .. }, Some(payload)) => {
                 opened.payload = json(payload, full)?;
-                if always_structured || is_structured(event.header("content-type")) {
+                if rule.payload.is_envelope(event.header("content-type")) {
                     opened.payload = open_envelope(opener, envelope, payload);
                     rewritten.fill(opener, envelope, payload, scratch);
                     let reading = &*envelope;

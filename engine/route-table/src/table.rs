@@ -554,10 +554,15 @@ impl RouteTable {
         self.routes.get(index.0 as usize).map_or("", |row| row.id.of(&self.texts))
     }
 
-    /// Where records of `topic` carry their event's type, in words: "header `ce_type`".
-    pub fn type_origin(&self, topic: &str) -> String {
-        match self.source_rule(topic).map(|rule| rule.event_type) {
-            Some(Origin::Header(name)) => format!("header `{}`", name.of(&self.texts)),
+    /// Where an event's type stands, in words: "header `ce_type`".
+    pub fn type_origin<E: Event>(&self, event: &E) -> String {
+        let rule = self.source_rule(event.topic());
+        let is_in_envelope = rule.is_some_and(|rule| rule.payload.is_envelope(event.header("content-type")));
+        match rule.map(|rule| rule.event_type) {
+            Some(Origin::Header(name)) => match name.of(&self.texts).strip_prefix("ce_").filter(|_| is_in_envelope) {
+                Some(attribute) => format!("attribute `{attribute}` of the envelope"),
+                None => format!("header `{}`", name.of(&self.texts)),
+            },
             Some(Origin::Key) => "the record's key".to_owned(),
             Some(Origin::Topic) => "the topic's name".to_owned(),
             Some(Origin::Constant(text)) => format!("the constant `{}`", text.of(&self.texts)),

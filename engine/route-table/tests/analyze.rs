@@ -1,6 +1,8 @@
 //! What an analysis finds is so: what it says can be removed changes nothing.
 
 mod support;
+#[path = "support/text_format.rs"]
+mod text_format;
 
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -339,6 +341,23 @@ fn a_condition_that_can_never_be_true_is_found_and_arrays_are_thought_of() {
         let expected = if is_found { vec!["routes[0] one: Unreachable"] } else { vec![] };
         assert_eq!(found(&map(vec![route("one", when)])), expected, "{when}");
     }
+    // What is not in the payload is text, and the time a number.
+    let tree = |text: &str| Some(text_format::condition(text));
+    for (when, is_found) in [
+        ("predicate { part: RECORD_PART_KEY equals { number: '5' } }", true),
+        ("predicate { header: 'h' in { values { number: '5' } values { boolean: true } } }", true),
+        ("predicate { part: RECORD_PART_TIMESTAMP prefix: '2026' }", true),
+        ("predicate { part: RECORD_PART_KEY in { values { number: '5' } values { text: '5' } } }", false),
+        ("predicate { part: RECORD_PART_KEY equals { number: '5' } text_as_number: true }", false),
+        ("predicate { part: RECORD_PART_KEY equals { number: '5' } on_other_type: ON_OTHER_TYPE_TRUE }", false),
+        ("predicate { part: RECORD_PART_KEY equals { number: '5' } on_missing: ON_MISSING_TRUE }", false),
+        ("predicate { header: 'h' equals { null {} } }", false),
+        ("predicate { field { names: 'a' } equals { number: '5' } }", false),
+    ] {
+        let expected = if is_found { vec!["routes[0] one: Unreachable"] } else { vec![] };
+        let route = Route { when: tree(when), ..route("one", "") };
+        assert_eq!(found(&map(vec![route])), expected, "{when}");
+    }
     // Two elements of an array can be two values.
     let pattern = |text: &str| Condition { kind: Some(condition::Kind::EventPattern(text.to_owned())) };
     let both = vec![pattern(r#"{"a": [1]}"#), pattern(r#"{"a": [2]}"#)];
@@ -520,7 +539,10 @@ fn what_is_merged_is_told_with_the_reason_and_counts_for_its_tenant() {
         .collect();
     assert_eq!(
         told,
-        ["routes[2]: one into all, which has no condition", "routes[4]: both-there into one-here, which asks for less",]
+        [
+            "routes[2]: one into all, which has no condition",
+            "routes[4]: both-there into one-here, which asks for no more",
+        ]
     );
     let row = &analysis.sharing[0];
     assert_eq!((row.routes, row.disabled_routes, row.merged_routes, row.compiled_routes), (6, 1, 2, 3));

@@ -424,7 +424,7 @@ fn type_and_tenant_can_be_fields_of_any_payload() {
     assert_eq!(met("plain", b"\x72\x01a\x92\x01\x03\x72\x01b"), ids(&["d0", "d1"]));
     assert_eq!(met("plain", b"\x92\x01\x03\x72\x01c\x72\x01a"), ids(&["d0", "d2"]));
     assert_eq!(met("plain", b""), Err(Unreadable::TypeEmpty));
-    assert_eq!(table.type_origin("plain"), "the payload's field `text`");
+    assert_eq!(table.type_origin(&of_payload("plain", b"")), "the payload's field `text`");
 }
 
 fn lookup(id: &str, key: lookup_key::Attribute) -> Lookup {
@@ -550,6 +550,8 @@ fn an_envelope_meets_the_routes_that_the_same_event_meets_in_binary_mode() {
     let expected = Ok(["d0", "d1", "d2", "d3", "d5", "d6"].map(str::to_owned).to_vec());
     assert_eq!(met(&table, &binary, &mut out), expected);
     assert_eq!(met(&table, &structured, &mut out), expected);
+    assert_eq!(table.explain(&structured).type_origin, "attribute `type` of the envelope");
+    assert_eq!(table.explain(&binary).type_origin, "header `ce_type`");
     // In binary mode, an envelope is a payload like any other.
     let headers = &[("ce_type", "a.b")];
     let record = Record { topic: "events", headers, payload: Some(ENVELOPE.as_bytes()) };

@@ -350,7 +350,7 @@ impl Dispatch {
             }
             Verdict::Unreadable(why) => {
                 let text = match why.is_about_type() {
-                    true => format!("{why}: looked for it in {}", snapshot.table.type_origin(event.topic)),
+                    true => format!("{why}: looked for it in {}", snapshot.table.type_origin(event)),
                     false => why.to_string(),
                 };
                 Some(self.letter(event, Cause::Unreadable, text, None))

@@ -14,6 +14,9 @@ use crate::{cel, event_pattern};
 use prost::Message as _;
 use veltrix_proto::v1;
 
+/// The kinds of conditions.
+const CONDITIONS: &str = "`cel`, `event_pattern`, `predicate`, `all`, `any`, `not` and `any_element`";
+
 /// A field that a tree asks for, and of what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
@@ -88,7 +91,7 @@ impl Decoder<'_> {
             };
             this.once(name, &mut kind, (name, field));
         });
-        let Some((name, field)) = kind else { return self.refuse(Fault::Missing) };
+        let Some((name, field)) = kind else { return self.refuse(Fault::MissingOneOf(CONDITIONS)) };
         self.within(name, None, |this| match name {
             "cel" | "event_pattern" => this.condition_text(name, field, depth),
             _ => match field.message() {
@@ -179,7 +182,7 @@ impl Decoder<'_> {
             number => this.refuse(Fault::UnknownField { message: "AnyElement", number }),
         });
         if !fields.placed {
-            self.refuse_at("over", Fault::Missing);
+            self.refuse_at("over", Fault::MissingOneOf("`field` and `element`"));
         }
         let on_missing = self.truth("on_missing", "OnMissing", fields.on_missing);
         let on_other_type = self.truth("on_other_type", "OnOtherType", fields.on_other_type);

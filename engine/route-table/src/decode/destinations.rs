@@ -293,12 +293,12 @@ impl Decoder<'_> {
         }
         let attribute = match value {
             Some(field) => self.placeholder_value(field),
-            None => self.refused_at("value", Fault::Missing),
+            None => self.refused_at("value", Fault::MissingOneOf("`header`, `part` and `field`")),
         };
         let first_allowed = self.scratch.templates.allowed.len() as u32;
         let of_tenants = allowed.as_ref().is_some_and(|field: &Field<'_>| field.number == 6);
         let values = match allowed {
-            None => self.refused_at("allowed", Fault::Missing),
+            None => self.refused_at("allowed", Fault::MissingOneOf("`values` and `tenants`")),
             Some(field) if of_tenants => {
                 self.empty_message("tenants", field, &mut None, ());
                 Some(self.within("tenants", None, Self::all_tenants))

@@ -259,7 +259,7 @@ impl<'c> Decoder<'c> {
     fn tenant_unmatched(&mut self, unmatched: Reader<'_>, slot: u32) {
         // In a map, a policy that says nothing is that of a map without one. Here it could as well be meant to be the map's.
         if unmatched.rest().1.is_empty() {
-            return self.refuse_at("policy", Fault::Missing);
+            return self.refuse_at("policy", Fault::MissingOneOf("`drop`, `dead_letter` and `destination`"));
         }
         let policy = self.unmatched(unmatched);
         if let Some(row) = self.table.slots.get_mut(slot as usize) {

@@ -16,6 +16,10 @@ use crate::value::wildcard::Wildcard;
 use crate::wire::{Field, Reader};
 use std::cmp::Ordering;
 
+/// The tests that there are.
+const TESTS: &str =
+    "`equals`, `in`, `prefix`, `suffix`, `contains`, `wildcard`, `range`, `cidr`, `share`, `types` and `exists`";
+
 /// What a predicate that is being read says so far.
 #[derive(Default)]
 struct PredicateFields<'a> {
@@ -90,10 +94,10 @@ impl Decoder<'_> {
         let on_other_type = self.truth("on_other_type", "OnOtherType", fields.on_other_type);
         let ignore_case = fields.ignore_case.unwrap_or_default();
         if !fields.attributed {
-            self.refuse_at("attribute", Fault::Missing);
+            self.refuse_at("attribute", Fault::MissingOneOf("`field`, `element`, `header`, `part` and `lookup`"));
         }
         let Some(test) = fields.test else {
-            self.refuse_at("test", Fault::Missing);
+            self.refuse_at("test", Fault::MissingOneOf(TESTS));
             return None;
         };
         let (test, about) = self.test(test, ignore_case)?;
@@ -336,7 +340,9 @@ impl Decoder<'_> {
             };
             this.once(name, &mut kind, (name, field));
         });
-        let Some((name, field)) = kind else { return self.refused(Fault::Missing) };
+        let Some((name, field)) = kind else {
+            return self.refused(Fault::MissingOneOf("`text`, `number`, `boolean` and `null`"));
+        };
         if name == "null" {
             let mut null = None;
             self.empty_message("null", field, &mut null, Literal::Null);

@@ -241,7 +241,7 @@ impl RouteTable {
         let needs = deliveries.needs().map(|need| self.tell_need(&need));
         let mut explanation = Explanation {
             event_type: Err(Unreadable::TypeMissing),
-            type_origin: self.type_origin(event.topic()),
+            type_origin: self.type_origin(event),
             tenant: TenantFound::None,
             payload: None,
             routes: Vec::new(),
