@@ -15,7 +15,8 @@
 //! Where more than 64 routes of one type tell themselves apart by the ends of texts, addresses or intervals that they want, a route with such
 //! a condition takes up to 260 and 810, and one whose interval overlaps with a hundred others 570 and 1,200. What stands at several places
 //! is kept as often, with the rest of its condition: a table has at most 4,194,304 such copies of routes and tests. Where nothing tells
-//! routes apart, each of their tests takes up to 380 more.
+//! routes apart, each of their tests takes up to 380 more. Where several routes of one type ask something of the elements of one array, what they
+//! ask is kept once more for each of them: at most 4,194,304 nodes of conditions in a table.
 
 /// A bound on something in a RouteMap.
 #[derive(Debug, PartialEq, Eq)]

@@ -48,6 +48,8 @@ pub(crate) struct GroupScratch {
     roots: Vec<ConditionIndex>,
     /// What leads to the groups within one that is being made.
     within: Vec<Within>,
+    /// How many nodes were copied for them.
+    copied_nodes: usize,
     /// By predicate: the one that says the same of an element as if it were the payload.
     of_elements: Vec<u32>,
     /// For tests: how many members are decided element by element at least, instead of [`ELEMENTWISE_FROM`].
@@ -126,6 +128,7 @@ impl GroupScratch {
         self.elementwise.clear();
         self.within.clear();
         self.of_elements.clear();
+        self.copied_nodes = 0;
     }
 }
 

@@ -16,6 +16,8 @@ use std::ops::Range;
 const NESTING_MAX: usize = 4;
 /// And how many arrays of one group.
 const ARRAYS_MAX: usize = 64;
+/// So many nodes of conditions are copied for that in one table, at most. A route stands in as many groups as it is filed in.
+const COPIED_MAX: usize = 1 << 22;
 
 /// A member whose condition is left to an `any_element`, when all looks have let it pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +89,16 @@ impl Maker<'_> {
         while let Some(Elementwise { over, .. }) = noted.get(at).copied() {
             let rest = noted.get(at..).unwrap_or_default();
             let end = at + rest.partition_point(|other| other.over <= over);
-            let is_worth_it = is_room && end - at >= self.elementwise_from && arrays < ARRAYS_MAX;
+            let nodes = |one: &Elementwise| {
+                self.table.conditions.node(one.node).map_or(0, |node| (node.end - one.node) as usize)
+            };
+            let copied =
+                self.groups.copied_nodes + noted.get(at..end).unwrap_or_default().iter().map(nodes).sum::<usize>();
+            let is_worth_it =
+                is_room && end - at >= self.elementwise_from && arrays < ARRAYS_MAX && copied <= COPIED_MAX;
+            if is_worth_it {
+                self.groups.copied_nodes = copied;
+            }
             for place in at..end {
                 let Some(one) = noted.get(place).copied() else { break };
                 let Some(member) = self.table.groups.members.get_mut(first_member + one.member as usize) else { break };
