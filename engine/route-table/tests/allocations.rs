@@ -16,7 +16,7 @@ use veltrix_proto::v1::{
     payload, placeholder, predicate, range, reference_table,
 };
 use veltrix_route_table::json::{Plans, Reader, Wanted, validate};
-use veltrix_route_table::{Aggregation, Answers, Compiler, Deliveries, Event, Matches, Value, Verdict};
+use veltrix_route_table::{Aggregation, Answers, Compiler, Deliveries, Event, Matches, Value, Verdict, cel};
 use workload::{by_type, shuffled_events, with_conditions};
 
 struct Counting;
@@ -409,6 +409,47 @@ fn following_values_to_the_routes_that_want_them_allocates_nothing() {
     assert_eq!(out.list().len(), 300, "each kind of value leads to its routes");
 }
 
+/// Routes about elements of an array, and about elements within these.
+fn about_elements(routes: usize, edition: usize) -> RouteMap {
+    let route = |number: usize| {
+        let n = number + edition;
+        let cel = match number % 2 {
+            0 => format!("payload.items.exists(item, item.sku == 's{n}' && item.price < {n})"),
+            _ => format!("payload.items.exists(item, item.parts.exists(part, part.sku == 's{n}'))"),
+        };
+        Route {
+            id: format!("{number}"),
+            types: any(),
+            to: vec![format!("destination-{}", number % 300)],
+            // A tree, since to read texts takes memory.
+            when: Some(cel::parse(&cel, &cel::Scope::record()).unwrap()),
+            ..Route::default()
+        }
+    };
+    let destination = |n| Destination {
+        id: format!("destination-{n}"),
+        kind: Some(destination::Kind::Kafka(KafkaTopic { topic: format!("topic-{n}"), ..KafkaTopic::default() })),
+    };
+    let destinations = (0..300).map(destination).collect();
+    RouteMap { routes: (0..routes).map(route).collect(), destinations, ..by_type(1) }
+}
+
+#[test]
+fn going_over_elements_for_many_routes_allocates_nothing() {
+    for routes in [20, 300] {
+        let table = Compiler::new().compile(&about_elements(routes, 0).encode_to_vec()).unwrap();
+        let item = |n: usize| match n % 2 {
+            0 => format!(r#"{{"sku": "s{n}", "price": -1}}"#),
+            _ => format!(r#"{{"parts": [{{"sku": "s{n}"}}, {{}}]}}"#),
+        };
+        let event = Repeating(format!(r#"{{"items": [{}]}}"#, (0..routes).map(item).collect::<Vec<_>>().join(",")));
+        let mut out = Deliveries::new();
+        table.route(&event, &mut out);
+        assert_eq!(allocations(|| table.route(&event, &mut out)), 0);
+        assert_eq!(out.list().len(), routes);
+    }
+}
+
 /// Routes of which many add nothing to others: some are said twice, some ask for more, and some are about one of several types.
 fn with_needless(routes: usize, edition: usize) -> RouteMap {
     let mut map = with_conditions(routes / 2, edition);
@@ -454,7 +495,8 @@ fn telling_which_merged_routes_match_allocates_nothing() {
 
 #[test]
 fn an_update_of_the_same_size_allocates_nothing_whatever_the_size() {
-    let kinds: [fn(usize, usize) -> RouteMap; 4] = [with_conditions, in_groups, to_templates, with_needless];
+    let kinds: [fn(usize, usize) -> RouteMap; 5] =
+        [with_conditions, in_groups, to_templates, with_needless, about_elements];
     for (routes, map) in [1_800, 50_000].into_iter().flat_map(|routes| kinds.map(|map| (routes, map))) {
         let maps: Vec<Vec<u8>> = (0..6).map(|edition| map(routes, edition).encode_to_vec()).collect();
         let mut compiler = Compiler::new();
