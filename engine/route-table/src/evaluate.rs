@@ -11,7 +11,7 @@ use crate::found::{Found, Kind, Typed};
 use crate::group::Bits;
 use crate::json;
 use crate::lookups::{Answers, Inquiry, Lookups};
-use crate::predicate::{Attribute, Datum, ElementPlace, Predicate, Test};
+use crate::predicate::{Attribute, Datum, ElementPlace, Predicate};
 use crate::source::{Opening, Origin};
 use crate::value::base64;
 use crate::value::number::Number;
@@ -309,13 +309,13 @@ impl Evaluation<'_> {
         match predicate.attribute {
             Attribute::Field(field) => match scope.map(Scope::payload) {
                 Some(home) => self.of_values(predicate, home.bytes, home.values(self.fields, field), buffers),
-                None => self.of_missing(predicate),
+                None => predicate.of_missing(),
             },
             Attribute::Element(place) => self.of_place(predicate, place, scope, buffers),
             Attribute::Lookup(place) => self.looked_up(predicate, place, scope, buffers),
             outside => match self.outside(outside) {
                 Some(datum) => self.test(predicate, &datum, buffers),
-                None => self.of_missing(predicate),
+                None => predicate.of_missing(),
             },
         }
     }
@@ -348,13 +348,13 @@ impl Evaluation<'_> {
         buffers: &mut Buffers,
     ) -> Truth {
         let Some(home) = scope.and_then(|scope| scope.outwards(place.outwards)) else {
-            return self.of_missing(predicate);
+            return predicate.of_missing();
         };
         if place.field != FieldIndex::ITSELF {
             return self.of_values(predicate, home.bytes, home.values(self.fields, place.field), buffers);
         }
         match home.element {
-            None => self.of_missing(predicate),
+            None => predicate.of_missing(),
             Some((element, bytes)) if place.through_arrays && element.kind() == Kind::Array => {
                 let mut result = None;
                 flatten(element.of(bytes), 0, &mut |value, bytes| {
@@ -362,7 +362,7 @@ impl Evaluation<'_> {
                         result = Some(result.unwrap_or(Truth::False).or(truth));
                     }
                 });
-                result.unwrap_or_else(|| self.of_missing(predicate))
+                result.unwrap_or_else(|| predicate.of_missing())
             }
             Some((element, bytes)) => self.of_values(predicate, bytes, std::iter::once(element), buffers),
         }
@@ -384,7 +384,7 @@ impl Evaluation<'_> {
             }
             result = Some(result.unwrap_or(Truth::False).or(truth));
         }
-        result.unwrap_or_else(|| self.of_missing(predicate))
+        result.unwrap_or_else(|| predicate.of_missing())
     }
 
     /// What a predicate says of a value of the payload; `None` if the value can't be read.
@@ -399,13 +399,6 @@ impl Evaluation<'_> {
         let Buffers { unescaped, folded, .. } = buffers;
         let datum = datum(self.fields, bytes, value, unescaped)?;
         Some(self.conditions.literals.test(self.texts, predicate, &datum, folded))
-    }
-
-    pub(crate) fn of_missing(&self, predicate: &Predicate) -> Truth {
-        match predicate.test {
-            Test::Exists(expected) => Truth::from(!expected),
-            _ => predicate.on_missing,
-        }
     }
 
     #[inline]

@@ -18,6 +18,13 @@ pub struct Refused {
 impl Refused {
     /// How many reasons are told in full.
     pub const REASONS_MAX: usize = 200;
+
+    /// With as many of these reasons as are told in full. `omitted`: how many were left out already.
+    pub fn of(mut reasons: Vec<Reason>, omitted: usize) -> Refused {
+        let omitted = omitted + reasons.len().saturating_sub(Refused::REASONS_MAX);
+        reasons.truncate(Refused::REASONS_MAX);
+        Refused { reasons, omitted }
+    }
 }
 
 impl std::error::Error for Refused {}

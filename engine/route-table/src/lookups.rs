@@ -443,7 +443,7 @@ impl Evaluation<'_> {
             AnswerAt::Known(found) => {
                 let answer = self.facts.answers.bytes_of(place.lookup);
                 let truth = found.and_then(|found| self.found(predicate, answer, &found, buffers));
-                truth.unwrap_or_else(|| self.of_missing(predicate))
+                truth.unwrap_or_else(|| predicate.of_missing())
             }
         }
     }

@@ -28,6 +28,17 @@ pub(crate) struct Predicate {
     pub(crate) text_as_number: bool,
 }
 
+impl Predicate {
+    /// What it says where there is no value.
+    #[inline]
+    pub(crate) fn of_missing(&self) -> Truth {
+        match self.test {
+            Test::Exists(expected) => Truth::from(!expected),
+            _ => self.on_missing,
+        }
+    }
+}
+
 /// What a predicate looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Attribute {

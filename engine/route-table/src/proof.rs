@@ -126,7 +126,7 @@ impl<'t> Prover<'t> {
         }
         if of_p.attribute != of_q.attribute
             || of_p.text_as_number != of_q.text_as_number
-            || (missing(of_p) == Truth::True && missing(of_q) != Truth::True)
+            || (of_p.of_missing() == Truth::True && of_q.of_missing() != Truth::True)
             || !holds_of_its_types_only(of_p)
         {
             return false;
@@ -222,7 +222,8 @@ impl<'t> Prover<'t> {
         if p.attribute != q.attribute || p.text_as_number != q.text_as_number || !self.has_one_value(p.attribute) {
             return false;
         }
-        if (missing(p) == Truth::True && missing(q) == Truth::True) || ![p, q].into_iter().all(holds_of_its_types_only)
+        if (p.of_missing() == Truth::True && q.of_missing() == Truth::True)
+            || ![p, q].into_iter().all(holds_of_its_types_only)
         {
             return false;
         }
@@ -343,14 +344,6 @@ impl<'t> Prover<'t> {
     }
 }
 
-/// What a test says where there is no value.
-fn missing(predicate: &Predicate) -> Truth {
-    match predicate.test {
-        Test::Exists(is) => Truth::from(!is),
-        _ => predicate.on_missing,
-    }
-}
-
 fn holds_of_its_types_only(predicate: &Predicate) -> bool {
     matches!(predicate.test, Test::Exists(_) | Test::Types) || predicate.on_other_type != Truth::True
 }
@@ -365,5 +358,5 @@ fn is_of_no_value(predicate: &Predicate) -> bool {
         Attribute::Field(_) | Attribute::Element(_) | Attribute::Lookup(_) => return false,
     };
     let is_about = predicate.about.0 & types.0 != 0 || predicate.text_as_number;
-    !is_about && predicate.on_other_type != Truth::True && missing(predicate) != Truth::True
+    !is_about && predicate.on_other_type != Truth::True && predicate.of_missing() != Truth::True
 }

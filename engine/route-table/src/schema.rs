@@ -99,13 +99,8 @@ impl FromSchemas {
 /// # Errors
 /// The first thing that is wrong, but for [`FromSchemas::faults`], all of which are told.
 pub fn compile_files(paths: &[PathBuf]) -> Result<RouteMap, SchemaError> {
-    let mut collected = collect_files(paths)?;
-    if collected.faults.is_empty() {
-        return Ok(collected.map);
-    }
-    let omitted = collected.faults.len().saturating_sub(Refused::REASONS_MAX);
-    collected.faults.truncate(Refused::REASONS_MAX);
-    Err(SchemaError::Routes(Refused { reasons: collected.faults, omitted }))
+    let FromSchemas { map, faults, .. } = collect_files(paths)?;
+    if faults.is_empty() { Ok(map) } else { Err(SchemaError::Routes(Refused::of(faults, 0))) }
 }
 
 /// The same, with the file of each part, so that what is wrong with the map can be told with its file.

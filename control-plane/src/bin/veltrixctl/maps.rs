@@ -151,9 +151,7 @@ fn refused(mut reasons: Vec<Fault>, source: &Source) -> Failure {
         reasons.extend(more);
         omitted = refused.omitted;
     }
-    omitted += reasons.len().saturating_sub(Refused::REASONS_MAX);
-    reasons.truncate(Refused::REASONS_MAX);
-    Failure::refused(&Refused { reasons, omitted }, source)
+    Failure::refused(&Refused::of(reasons, omitted), source)
 }
 
 /// What to do if a text is not in the form that it was said to be in, but in the other one.

@@ -536,7 +536,12 @@ impl Maker<'_> {
         let mut flags = std::mem::take(&mut self.groups.flags);
         flags.resize(flags.len().max(members.0 as usize), 0);
         for asked in look {
-            let without = self.table.conditions.predicates.get(asked.predicate as usize).map_or(Truth::False, missing);
+            let without = self
+                .table
+                .conditions
+                .predicates
+                .get(asked.predicate as usize)
+                .map_or(Truth::False, Predicate::of_missing);
             if let Some(flags) = flags.get_mut(asked.member as usize) {
                 *flags |= match (asked.bars, asked.same_value) {
                     // Nothing holds of a value that is not there.
@@ -577,14 +582,6 @@ impl Maker<'_> {
         let row = bits.add(members);
         those.for_each(|member| bits.set(row, member));
         bits.pack(members, row)
-    }
-}
-
-/// What a predicate says of a value that is not there.
-fn missing(predicate: &Predicate) -> Truth {
-    match predicate.test {
-        Test::Exists(expected) => Truth::from(!expected),
-        _ => predicate.on_missing,
     }
 }
 

@@ -39,8 +39,8 @@ fn candidates_of<'p>(key: &Key, placed: &'p [Candidate]) -> &'p [Candidate] {
 
 /// Finds for each key the first one that has the same routes.
 fn find_same(keys: &mut [Key], placed: &[Candidate], scratch: &mut Scratch) {
-    let mut lists = 0;
-    scratch.different.clear();
+    let Scratch { different, keys_by_routes, .. } = scratch;
+    different.clear();
     for at in 0..keys.len() {
         let Some(key) = keys.get(at).copied() else { break };
         let mut same_as = at as u32;
@@ -48,16 +48,13 @@ fn find_same(keys: &mut [Key], placed: &[Candidate], scratch: &mut Scratch) {
             let own = candidates_of(&key, placed);
             let hash = hash_of(|hasher| own.iter().for_each(|candidate| hasher.write_u32(candidate.route.0)));
             let same = |list: u32| {
-                let first = scratch.different.get(list as usize).and_then(|first| keys.get(*first as usize));
+                let first = different.get(list as usize).and_then(|first| keys.get(*first as usize));
                 let theirs = first.map(|first| candidates_of(first, placed)).unwrap_or_default();
                 own.iter().map(|candidate| candidate.route).eq(theirs.iter().map(|candidate| candidate.route))
             };
-            match scratch.keys_by_routes.find_or_add(hash, lists, same) {
-                Ok(list) => same_as = scratch.different.get(list as usize).copied().unwrap_or(same_as),
-                Err(_) => {
-                    scratch.different.push(at as u32);
-                    lists += 1;
-                }
+            match keys_by_routes.find_or_add(hash, different.len(), same) {
+                Ok(list) => same_as = different.get(list as usize).copied().unwrap_or(same_as),
+                Err(_) => different.push(at as u32),
             }
         }
         if let Some(key) = keys.get_mut(at) {

@@ -1,6 +1,6 @@
 //! What of a condition can be said by looks: clauses about one attribute each.
 
-use super::{Settled, each_part, missing};
+use super::{Settled, each_part};
 use crate::compile::intern_field;
 use crate::condition::{AnyElement, Conditions, Node, NodeKind, Over, Truth, range};
 use crate::fields::FieldIndex;
@@ -244,7 +244,7 @@ impl Clauses {
                 self.note_spelled(clauses, table, field);
                 let is_false_if_missing = self.predicates.iter().skip(first).all(|index| {
                     let predicate = table.conditions.predicates.get(*index as usize);
-                    predicate.is_some_and(|predicate| missing(predicate) == Truth::False)
+                    predicate.is_some_and(|predicate| predicate.of_missing() == Truth::False)
                 });
                 if is_said && !is_false_if_missing {
                     self.list.pop();

@@ -5,7 +5,7 @@
 //! the same array, their conditions within are made the conditions of a group of its own, to which an element is what a payload is to others.
 
 use super::{Draft, Maker, UNTOUCHED};
-use crate::condition::{AnyElement, Conditions, Node, NodeKind, Over, Truth};
+use crate::condition::{AnyElement, ConditionIndex, Conditions, Node, NodeKind, Over, Truth};
 use crate::fields::FieldIndex;
 use crate::group::{NO_ELEMENTS, Within};
 use crate::predicate::{Attribute, ElementPlace, Predicate};
@@ -176,7 +176,7 @@ impl Maker<'_> {
         if let (Some(_), Some(root)) = (plan, conditions.nodes.get_mut(first as usize)) {
             root.end = end;
         }
-        let condition = crate::condition::ConditionIndex(first);
+        let condition = ConditionIndex(first);
         let candidate = Candidate { condition, fan_out: member, ..outer.candidate };
         self.groups.members.push(Draft { candidate, settled: UNTOUCHED });
     }
@@ -229,12 +229,13 @@ fn predicate_of_element(conditions: &mut Conditions, known: &mut Vec<u32>, index
     *known
 }
 
-/// What a member's `elements` is that is not decided by elements.
+// No array's place is taken for none.
 const _: () = assert!(ARRAYS_MAX < NO_ELEMENTS as usize);
 
 #[cfg(test)]
 mod tests {
     use crate::compile::Compiler;
+    use crate::compile::groups::tests::with_payload::WithPayload;
     use crate::deliveries::{Deliveries, Matches};
     use crate::support;
     use crate::table::RouteTable;
@@ -266,29 +267,9 @@ mod tests {
         RouteMap { name: "elements".to_owned(), destinations, routes, ..RouteMap::default() }
     }
 
-    struct Payload<'p>(&'p str);
-
-    impl crate::event::Event for Payload<'_> {
-        fn topic(&self) -> &str {
-            "topic"
-        }
-
-        fn key(&self) -> crate::event::Value<'_> {
-            crate::event::Value::Missing
-        }
-
-        fn header(&self, name: &str) -> crate::event::Value<'_> {
-            if name == "ce_type" { crate::event::Value::Bytes(b"type") } else { crate::event::Value::Missing }
-        }
-
-        fn payload(&self) -> Option<&[u8]> {
-            Some(self.0.as_bytes())
-        }
-    }
-
     fn matching(table: &RouteTable, payload: &str) -> Vec<usize> {
         let mut matches = Matches::new();
-        table.matches(&Payload(payload), &mut matches).unwrap();
+        table.matches(&WithPayload { topic: "topic", payload }, &mut matches).unwrap();
         matches.routes().iter().map(|route| route.get()).collect()
     }
 

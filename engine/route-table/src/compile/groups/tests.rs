@@ -1,7 +1,7 @@
 //! How large groups are split, and how little of them an event meets.
 
 #[path = "../../../tests/support/with_payload.rs"]
-mod with_payload;
+pub(super) mod with_payload;
 
 use crate::access::{Access, Affix, LENGTHS_MAX, Line};
 use crate::compile::{Compiler, compile};

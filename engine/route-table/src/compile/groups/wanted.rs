@@ -1,6 +1,5 @@
 //! What members want of an attribute, as far as they can be filed under it: texts, ends of texts, intervals, or any value.
 
-use super::missing;
 use crate::access::{Affix, LENGTHS_MAX, Line, Tree};
 use crate::compile::hash_of;
 use crate::condition::{Truth, range};
@@ -157,7 +156,7 @@ impl AllWanted {
     /// Notes that a clause wants a value, if it is false when there is none.
     pub(super) fn note_presence(&mut self, table: &RouteTable, predicates: &[u32]) -> Option<(By, Reach)> {
         let mut predicates = predicates.iter().filter_map(|index| table.conditions.predicates.get(*index as usize));
-        if predicates.clone().any(|predicate| missing(predicate) == Truth::True) {
+        if predicates.clone().any(|predicate| predicate.of_missing() == Truth::True) {
             return None;
         }
         self.note_text(Affix::Any, Text::default());
